@@ -1,0 +1,24 @@
+"""The only decorators for compiled code, so that every compiled function obeys the same rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+__all__ = ["jit", "jit_parallel"]
+
+# error_model="numpy": a division by zero gives inf, as in numpy, instead of raising,
+# because an exception inside a parallel loop is swallowed.
+_OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy"}
+
+
+def jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile serial numerics; results are cached on disk."""
+    return numba.njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
+
+
+def jit_parallel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a thin driver with ``prange`` over serial compiled functions."""
+    return numba.njit(parallel=True, **_OPTIONS)(function)  # type: ignore[no-any-return]

@@ -1,0 +1,149 @@
+"""What lies in a folder: every file hashed, DICOM files told apart by their content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from dosecalc.dicom._common import attribute, looks_like_dicom, parse_dataset, text
+from dosecalc.errors import DicomError, InputError
+
+__all__ = ["FoundFile", "SourceFile", "refuse_several_patients", "scan_folder"]
+
+_KINDS = {
+    "1.2.840.10008.5.1.4.1.1.2": "CT",
+    "1.2.840.10008.5.1.4.1.1.2.1": "CT",
+    "1.2.840.10008.5.1.4.1.1.2.2": "CT",
+    "1.2.840.10008.5.1.4.1.1.481.2": "RTDOSE",
+    "1.2.840.10008.5.1.4.1.1.481.3": "RTSTRUCT",
+    "1.2.840.10008.5.1.4.1.1.481.5": "RTPLAN",
+    "1.2.840.10008.5.1.4.1.1.481.8": "RTPLAN",
+}
+"""SOP classes that matter, multi-frame CT and ion plans included so that they are refused by name.
+
+What has another SOP class is told by its Modality: planning systems write
+plans under private classes.
+"""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file of the folder and what became of it.
+
+    Parameters
+    ----------
+    name : str
+        Path below the folder.
+    kind : {"CT", "RTSTRUCT", "RTPLAN", "RTDOSE", "other DICOM", "not DICOM"}
+    sha256 : str
+    uid : str
+        SOP Instance UID.
+    used : bool
+        Whether the case was built from it.
+    remark : str
+        Why it was left out, or what it is.
+    """
+
+    name: str
+    kind: str
+    sha256: str
+    uid: str = ""
+    used: bool = False
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file with its data set, None where it is not DICOM."""
+
+    source: SourceFile
+    dataset: Dataset | None
+
+
+def scan_folder(folder: Path) -> list[FoundFile]:
+    """Read every file below `folder` once, in the order of their names.
+
+    Raises
+    ------
+    InputError
+        `folder` is not a folder.
+    DicomError
+        A DICOM file is damaged, or two different files carry the same SOP Instance UID.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: not a folder; give the folder that holds the DICOM files")
+    found = [_read(path, folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    return _without_copies(found)
+
+
+def _read(path: Path, folder: Path) -> FoundFile:
+    name = path.relative_to(folder).as_posix()
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(132)
+            stream.seek(0)
+            if not looks_like_dicom(start):
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                return FoundFile(SourceFile(name, "not DICOM", digest), None)
+            data = stream.read()
+    except OSError as error:
+        raise DicomError(f"{path}: cannot be read ({error.strerror or error})") from error
+    digest = hashlib.sha256(data).hexdigest()
+    dataset = parse_dataset(data, path)
+    sop_class = text(dataset, "SOPClassUID")
+    modality = text(dataset, "Modality")
+    kind = _KINDS.get(sop_class) or (modality if modality in _KINDS.values() else "other DICOM")
+    remark = UID(sop_class).name if kind == "other DICOM" else ""
+    uid = text(dataset, "SOPInstanceUID")
+    return FoundFile(SourceFile(name, kind, digest, uid, remark=remark), dataset)
+
+
+def _without_copies(found: list[FoundFile]) -> list[FoundFile]:
+    """Keep one of identical DICOM files; refuse different ones that claim to be the same object."""
+    first: dict[str, SourceFile] = {}
+    kept = []
+    for one in found:
+        source = one.source
+        earlier = first.setdefault(source.uid, source) if source.uid else source
+        if earlier is source:
+            kept.append(one)
+        elif earlier.sha256 == source.sha256:
+            copy = SourceFile(
+                source.name,
+                source.kind,
+                source.sha256,
+                source.uid,
+                remark=f"copy of {earlier.name}",
+            )
+            kept.append(FoundFile(copy, None))
+        else:
+            raise DicomError(
+                f"{earlier.name} and {source.name} differ but both are SOP instance {source.uid}; "
+                "keep the one that is meant"
+            )
+    return kept
+
+
+def refuse_several_patients(found: Iterable[FoundFile]) -> None:
+    """Refuse files of several patients, by PatientID and by PatientName.
+
+    A file that leaves one of them empty is not of another patient.
+    """
+    for keyword in ("PatientID", "PatientName"):
+        holders: dict[str, str] = {}
+        for one in found:
+            if one.dataset is None or attribute(one.dataset, keyword) is None:
+                continue
+            value = text(one.dataset, keyword)
+            key = value.rstrip("^ ").upper() if keyword == "PatientName" else value
+            holders.setdefault(key, f"{value!r} in {one.source.name}")
+        if len(holders) > 1:
+            raise DicomError(
+                f"the folder holds {len(holders)} patients by {keyword}: "
+                f"{', '.join(list(holders.values())[:4])}; separate them"
+            )

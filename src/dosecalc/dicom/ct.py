@@ -1,0 +1,353 @@
+"""CT series to a volume of Hounsfield units along the patient axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+)
+
+from dosecalc.dicom._common import integer, name_of, number, text, uid, vector
+from dosecalc.dicom._orientation import image_axes, layout
+from dosecalc.dicom._pixels import stored_values
+from dosecalc.errors import DicomError, UnsupportedError
+from dosecalc.model import CtImage, PatientPosition
+
+__all__ = ["is_localizer", "read_ct", "read_position"]
+
+_STEP_TOLERANCE_MM = 0.01
+_LINE_TOLERANCE_MM = 0.1
+_COARSE_MM = 10.0
+_AIR_HU = -1000.0
+_PADDING_BELOW_HU = -900.0
+_HU_LIMIT = 1e5
+_TILT_TOLERANCE_DEG = 0.01
+
+
+class _Slice(NamedTuple):
+    dataset: Dataset
+    where: str
+    axes: NDArray[np.float64]
+    corner: NDArray[np.float64]
+    pixel_spacing: NDArray[np.float64]
+    height: float
+
+
+def read_ct(
+    datasets: Iterable[Dataset],
+    *,
+    slice_thickness_ok: bool = False,
+    position: PatientPosition | None = None,
+) -> CtImage:
+    """Return the volume of one axial, coronal or sagittal CT series.
+
+    Slices may come in any order. The volume is transposed and flipped to the
+    patient axes; nothing is resampled.
+
+    Parameters
+    ----------
+    datasets : iterable of pydicom.Dataset
+        All images of one series. Localizers among them are left out with a note.
+    slice_thickness_ok : bool
+        Whether a single slice may be given the extent its SliceThickness states.
+        A series of two and more never needs it.
+    position : PatientPosition or None
+        How the patient lay, for files that do not say; refused where they say otherwise.
+
+    Returns
+    -------
+    CtImage
+
+    Raises
+    ------
+    DicomError
+        An attribute is missing or garbled; slices are missing, duplicate or
+        unevenly spaced (beyond 0.01 mm); slices of several series are mixed.
+    UnsupportedError
+        Oblique images, gantry tilt, multi-frame CT, unknown compression,
+        values that are no Hounsfield units.
+    """
+    axial, notes = _without_localizers(list(datasets))
+    slices = [_describe(ds) for ds in axial]
+    first = slices[0]
+    _check_alike(slices)
+    slices.sort(key=lambda s: s.height)
+    step = _slice_step(slices, notes, slice_thickness_ok)
+    lies = _agreed_position(first, position, notes)
+    rows, columns = integer(first.dataset, "Rows"), integer(first.dataset, "Columns")
+    between_rows, between_columns = first.pixel_spacing
+    place = layout(
+        slices[0].corner,
+        first.axes,
+        (step, float(between_rows), float(between_columns)),
+        (len(slices), rows, columns),
+    )
+    hu = place.arrange(_hounsfield(slices, (rows, columns), notes))
+    uids = [uid(s.dataset, "SOPInstanceUID", s.where) for s in slices]
+    ds = first.dataset
+    return CtImage(
+        grid=place.grid,
+        hu=hu,
+        position=lies,
+        patient_id=text(ds, "PatientID"),
+        patient_name=text(ds, "PatientName"),
+        study_uid=uid(ds, "StudyInstanceUID"),
+        series_uid=uid(ds, "SeriesInstanceUID"),
+        frame_of_reference_uid=uid(ds, "FrameOfReferenceUID"),
+        slice_uids=tuple(reversed(uids) if place.flipped[place.order.index(0)] else uids),
+        manufacturer=text(ds, "Manufacturer"),
+        model_name=text(ds, "ManufacturerModelName"),
+        kvp=number(ds, "KVP", first.where, None),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def is_localizer(dataset: Dataset) -> bool:
+    """Whether an image is a projection used to plan the scan (scout, topogram)."""
+    return "LOCALIZER" in text(dataset, "ImageType").upper().split("\\")
+
+
+def read_position(dataset: Dataset, where: str = "") -> PatientPosition | None:
+    """Return the patient position a data set states, None where it states none."""
+    stated = text(dataset, "PatientPosition", where)
+    if not stated:
+        return None
+    try:
+        return PatientPosition(stated)
+    except ValueError as error:
+        known = ", ".join(p.value for p in PatientPosition)
+        raise UnsupportedError(
+            f"{where or name_of(dataset)}: PatientPosition (0018,5100) is {stated!r}; "
+            f"known are {known}"
+        ) from error
+
+
+def _without_localizers(datasets: Sequence[Dataset]) -> tuple[list[Dataset], list[str]]:
+    axial = [ds for ds in datasets if not is_localizer(ds)]
+    notes = []
+    if len(axial) < len(datasets):
+        notes.append(f"{len(datasets) - len(axial)} localizer images of the series left out")
+    if not axial:
+        raise DicomError("no CT slices: the series is empty or holds localizers only")
+    return axial, notes
+
+
+def _describe(dataset: Dataset) -> _Slice:
+    """Read what orders a slice, and refuse what is not a slice of a plain CT."""
+    where = name_of(dataset)
+    kind = text(dataset, "SOPClassUID", where)
+    frames = integer(dataset, "NumberOfFrames", where, 1)
+    enhanced = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+    if kind in enhanced or frames != 1:
+        raise UnsupportedError(
+            f"{where}: multi-frame (enhanced) CT; export it as single-frame CT images"
+        )
+    if kind != CTImageStorage:
+        raise DicomError(f"{where}: SOP class {kind or 'missing'} is not a CT image")
+    tilt = number(dataset, "GantryDetectorTilt", where, 0.0)
+    if abs(tilt) > _TILT_TOLERANCE_DEG:
+        raise UnsupportedError(
+            f"{where}: GantryDetectorTilt (0018,1120) is {tilt:g} degrees; "
+            "scan or reconstruct without gantry tilt"
+        )
+    axes = image_axes(vector(dataset, "ImageOrientationPatient", 6, where), where)
+    corner = vector(dataset, "ImagePositionPatient", 3, where)
+    pixel_spacing = vector(dataset, "PixelSpacing", 2, where)
+    if (pixel_spacing <= 0).any():
+        raise DicomError(f"{where}: PixelSpacing (0028,0030) is {pixel_spacing.tolist()} mm")
+    return _Slice(dataset, where, axes, corner, pixel_spacing, float(axes[0] @ corner))
+
+
+_SHARED = (
+    ("SeriesInstanceUID", "series"),
+    ("StudyInstanceUID", "studies"),
+    ("FrameOfReferenceUID", "frames of reference"),
+    ("PatientID", "patients (PatientID)"),
+    ("PatientName", "patients (PatientName)"),
+    ("PatientPosition", "patient positions"),
+    ("Rows", "image sizes (Rows)"),
+    ("Columns", "image sizes (Columns)"),
+)
+
+
+def _check_alike(slices: list[_Slice]) -> None:
+    first = slices[0]
+    for keyword, what in _SHARED:
+        found = {text(s.dataset, keyword, s.where): s.where for s in slices}
+        if len(found) > 1:
+            listed = "; ".join(f"{value or 'none'} in {where}" for value, where in found.items())
+            raise DicomError(f"the CT slices are of {len(found)} {what}: {listed[:600]}")
+    for other in slices[1:]:
+        if not np.array_equal(other.axes, first.axes):
+            raise DicomError(f"the CT slices {first.where} and {other.where} are oriented apart")
+        if np.abs(other.pixel_spacing - first.pixel_spacing).max() > 1e-4:
+            raise DicomError(
+                f"the CT slices {first.where} and {other.where} differ in PixelSpacing: "
+                f"{first.pixel_spacing.tolist()} and {other.pixel_spacing.tolist()} mm"
+            )
+        in_plane = first.axes[1:] @ (other.corner - first.corner)
+        if np.abs(in_plane).max() > _STEP_TOLERANCE_MM:
+            raise UnsupportedError(
+                f"the CT slices {first.where} and {other.where} are shifted against each other by "
+                f"{np.round(in_plane, 3).tolist()} mm in their plane (gantry tilt?)"
+            )
+
+
+def _slice_step(slices: list[_Slice], notes: list[str], slice_thickness_ok: bool) -> float:
+    """Return the distance between slices, mm, after checking that it is one distance."""
+    thickness = number(slices[0].dataset, "SliceThickness", slices[0].where, None)
+    if len(slices) == 1:
+        if not slice_thickness_ok:
+            raise DicomError(
+                f"{slices[0].where}: the series has one slice, so its extent is unknown; "
+                "give all slices"
+            )
+        if thickness is None or thickness <= 0:
+            raise DicomError(f"{slices[0].where}: one slice, and its SliceThickness is {thickness}")
+        notes.append(f"one slice only: SliceThickness {thickness:g} mm taken as its extent")
+        return thickness
+    heights = np.array([s.height for s in slices])
+    step = _even_step(heights, [s.where for s in slices])
+    stated = [number(s.dataset, "SliceThickness", s.where, None) for s in slices]
+    different = {t for t in stated if t is not None and abs(t - step) > _STEP_TOLERANCE_MM}
+    if different:
+        listed = ", ".join(f"{t:g}" for t in sorted(different)[:3])
+        notes.append(
+            f"SliceThickness {listed} mm differs from the slice spacing {step:g} mm (used)"
+        )
+    return step
+
+
+def _even_step(heights: NDArray[np.float64], names: list[str]) -> float:
+    steps = np.diff(heights)
+    median = float(np.median(steps))
+    worst = int(np.argmax(np.abs(steps - median)))
+    between = (
+        f"at {heights[worst]:.2f} mm ({Path(names[worst]).name}) and "
+        f"{heights[worst + 1]:.2f} mm ({Path(names[worst + 1]).name})"
+    )
+    same = int(np.argmin(steps))
+    if steps[same] < _STEP_TOLERANCE_MM:
+        raise DicomError(
+            f"two CT slices at the same position {heights[same]:.2f} mm: {names[same]} and "
+            f"{names[same + 1]}; export the series again or remove one"
+        )
+    if abs(steps[worst] - median) > _STEP_TOLERANCE_MM:
+        ratio = steps[worst] / median
+        if ratio > 1.5 and abs(ratio - round(ratio)) < 0.05:
+            raise DicomError(
+                f"{round(ratio) - 1} CT slices are missing between the slices {between}: "
+                f"the others are {median:g} mm apart"
+            )
+        raise DicomError(
+            f"the CT slices are unevenly spaced: {steps[worst]:g} mm between the slices {between}, "
+            f"{median:g} mm in the median"
+        )
+    mean = float((heights[-1] - heights[0]) / (heights.size - 1))
+    drift = np.abs(heights - heights[0] - mean * np.arange(heights.size)).max()
+    if drift > _LINE_TOLERANCE_MM:
+        raise DicomError(
+            f"the CT slices are unevenly spaced: up to {drift:.2f} mm from their mean {mean:g} mm"
+        )
+    return round(mean, 6)
+
+
+def _agreed_position(
+    first: _Slice, given: PatientPosition | None, notes: list[str]
+) -> PatientPosition:
+    stated = read_position(first.dataset, first.where)
+    if stated is None and given is None:
+        raise DicomError(
+            f"{first.where}: PatientPosition (0018,5100) is missing or empty; "
+            "say how the patient lay"
+        )
+    if stated is not None and given is not None and stated != given:
+        raise DicomError(f"{first.where}: PatientPosition is {stated.value}, not {given.value}")
+    if stated is None and given is not None:
+        notes.append(f"PatientPosition missing; {given.value} as the user states")
+        return given
+    return stated or PatientPosition.HFS
+
+
+def _hounsfield(
+    slices: list[_Slice], shape: tuple[int, int], notes: list[str]
+) -> NDArray[np.float32]:
+    """Return HU as (slice, row, column), each slice with its own slope and intercept."""
+    try:
+        volume = np.empty((len(slices), *shape), dtype=np.float32)
+    except MemoryError as error:
+        size = f"{len(slices)} slices of {shape[0]} x {shape[1]}"
+        raise DicomError(f"a CT series of {size} pixels does not fit in memory") from error
+    padded = 0
+    for i, one in enumerate(slices):
+        slope, intercept = _rescale(one)
+        stored = stored_values(one.dataset)[0]
+        np.multiply(stored, np.float32(slope), out=volume[i], casting="unsafe")
+        volume[i] += np.float32(intercept)
+        padding = _padding_mask(one, stored, slope, intercept)
+        if padding is not None:
+            padded += int(np.count_nonzero(padding))
+            volume[i][padding] = _AIR_HU
+        low, high = float(volume[i].min()), float(volume[i].max())
+        if not (low > -_HU_LIMIT and high < _HU_LIMIT):
+            raise DicomError(f"{one.where}: CT numbers from {low:g} to {high:g} are no HU")
+    if padded:
+        notes.append(
+            f"{padded} padding pixels outside the field of view taken as air ({_AIR_HU} HU)"
+        )
+    return volume
+
+
+def _rescale(one: _Slice) -> tuple[float, float]:
+    slope = number(one.dataset, "RescaleSlope", one.where)
+    intercept = number(one.dataset, "RescaleIntercept", one.where)
+    kind = text(one.dataset, "RescaleType", one.where)
+    if slope <= 0:
+        raise DicomError(f"{one.where}: RescaleSlope (0028,1053) is {slope:g}; it must be above 0")
+    if kind not in ("", "HU", "US"):
+        raise UnsupportedError(
+            f"{one.where}: RescaleType (0028,1054) is {kind!r}; Hounsfield units (HU) are needed"
+        )
+    return slope, intercept
+
+
+def _padding_mask(
+    one: _Slice, stored: NDArray[Any], slope: float, intercept: float
+) -> NDArray[np.bool_] | None:
+    """Return which pixels are padding, None where none is.
+
+    Padding that stands for air or less is harmless. Where its value would be
+    tissue, pixels of that value may be either, so the slice is refused.
+    """
+    value = integer(one.dataset, "PixelPaddingValue", one.where, None)
+    if value is None:
+        return None
+    limit = integer(one.dataset, "PixelPaddingRangeLimit", one.where, value)
+    low, high = sorted(_as_stored(v, stored.dtype) for v in (value, limit))
+    mask: NDArray[np.bool_] = (stored >= low) & (stored <= high)
+    if not mask.any():
+        return None
+    if slope * high + intercept > _PADDING_BELOW_HU:
+        raise UnsupportedError(
+            f"{one.where}: PixelPaddingValue {value} is {slope * high + intercept:g} HU and occurs "
+            f"in {int(np.count_nonzero(mask))} pixels; padding cannot be told from tissue"
+        )
+    return mask
+
+
+def _as_stored(value: int, dtype: np.dtype[Any]) -> int:
+    """Return a padding value in the pixels' own signedness, whichever the file encoded it in."""
+    bits = 8 * int(dtype.itemsize)
+    if dtype.kind == "i" and value >= 1 << (bits - 1):
+        return value - (1 << bits)
+    if dtype.kind == "u" and value < 0:
+        return value + (1 << bits)
+    return value

@@ -1,0 +1,210 @@
+"""A patient folder to one case: plan, structure set, CT and doses that belong together.
+
+Files are sorted by what they contain, never by their names, and tied together
+by the UIDs they state: the plan names its structure set, the structure set its
+CT series. A UID that leads nowhere stops the import; nothing is paired because
+it happens to lie side by side, unless the files name nothing at all, and then
+a note says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dosecalc.dicom._chain import (
+    Choice,
+    check_frames,
+    choose_plan,
+    choose_series,
+    choose_structure_set,
+    dataset_of,
+    frame_of,
+    of_kind,
+    read_doses,
+)
+from dosecalc.dicom._common import integer, items, text
+from dosecalc.dicom._files import FoundFile, SourceFile, refuse_several_patients, scan_folder
+from dosecalc.dicom._writing import Subject, read_subject
+from dosecalc.dicom.ct import read_ct
+from dosecalc.dicom.dose import DoseReferences, ImportedDose
+from dosecalc.dicom.plan import read_plan
+from dosecalc.dicom.structures import read_structures
+from dosecalc.errors import DicomError
+from dosecalc.model import CtImage, PatientPosition, Plan, StructureSet
+
+__all__ = ["Case", "SourceFile", "import_folder", "references_for"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a folder holds, tied together.
+
+    Parameters
+    ----------
+    folder : Path
+    subject : Subject
+        Patient and study, for files written for this case.
+    ct : CtImage or None
+    structures : StructureSet or None
+    plan : Plan or None
+    fraction_group : int or None
+        Number of the plan's fraction group.
+    doses : tuple of ImportedDose
+        Those of the plan.
+    files : tuple of SourceFile
+        Every file below the folder, with its SHA-256 and whether it was used.
+    notes : tuple of str
+        What was ignored or decided; notes of the CT, structures, plan and doses
+        are theirs and not repeated here.
+    """
+
+    folder: Path
+    subject: Subject
+    ct: CtImage | None
+    structures: StructureSet | None
+    plan: Plan | None
+    fraction_group: int | None
+    doses: tuple[ImportedDose, ...]
+    files: tuple[SourceFile, ...]
+    notes: tuple[str, ...] = ()
+
+
+def import_folder(
+    folder: Path | str,
+    *,
+    plan_uid: str | None = None,
+    structure_set_uid: str | None = None,
+    ct_series_uid: str | None = None,
+    use_ct: bool = True,
+    incomplete_ok: bool = False,
+    position: PatientPosition | None = None,
+    fraction_group: int | None = None,
+) -> Case:
+    """Read a folder, and those below it, as one case of one patient.
+
+    Parameters
+    ----------
+    folder : path
+    plan_uid, structure_set_uid, ct_series_uid : str or None
+        Which one to take where the folder holds several and no reference tells
+        them apart. The first two are SOP Instance UIDs.
+    use_ct : bool
+        False leaves the CT out, for a calculation that needs none (water
+        inside the external contour).
+    incomplete_ok : bool
+        Whether references may lead out of the folder: a plan without its
+        structure set, a structure set without its CT. Each becomes a note.
+    position : PatientPosition or None
+        How the patient lies, for a CT or a plan that does not say.
+    fraction_group : int or None
+        Fraction Group Number, for a plan that has several.
+
+    Raises
+    ------
+    InputError
+        Not a folder.
+    DicomError
+        Several patients; a choice nobody made; a reference that leads nowhere;
+        anything the readers of the single objects refuse.
+    UnsupportedError
+        What the plan, CT or structures ask for and the program cannot do.
+    """
+    place = Path(folder)
+    choice = Choice(plan_uid, structure_set_uid, ct_series_uid, use_ct, incomplete_ok)
+    found = scan_folder(place)
+    refuse_several_patients(found)
+    notes: list[str] = []
+    plan_file = choose_plan(of_kind(found, "RTPLAN"), choice)
+    plan = None
+    if plan_file is not None:
+        where = plan_file.source.name
+        ds = dataset_of(plan_file)
+        plan = read_plan(ds, where=where, fraction_group=fraction_group, position=position)
+    set_file = choose_structure_set(of_kind(found, "RTSTRUCT"), plan, choice, notes)
+    structures = None
+    if set_file is not None:
+        structures = read_structures(dataset_of(set_file), where=set_file.source.name)
+    series = choose_series(of_kind(found, "CT"), set_file, structures, choice, notes)
+    ct = read_ct([dataset_of(f) for f in series], position=position) if series else None
+    check_frames(plan, structures, ct, notes)
+    used = [f for f in (plan_file, set_file, *series) if f is not None]
+    frame = frame_of(plan, structures, ct)
+    dose_files, doses = read_doses(found, plan, frame, choice, notes)
+    _note_studies([*used, *dose_files], notes)
+    files = _account(found, [*used, *dose_files], notes)
+    return Case(
+        folder=place,
+        subject=_subject([*used, *dose_files], place),
+        ct=ct,
+        structures=structures,
+        plan=plan,
+        fraction_group=_group_number(plan_file, fraction_group),
+        doses=doses,
+        files=files,
+        notes=tuple(notes),
+    )
+
+
+def references_for(case: Case, *, beam_number: int | None = None) -> DoseReferences:
+    """Return what a dose calculated for the case refers to, for :func:`write_dose`.
+
+    Raises
+    ------
+    DicomError
+        The case has no plan or not that beam, or nothing names a frame of reference.
+    """
+    if case.plan is None:
+        raise DicomError(f"{case.folder}: a dose refers to a plan, and there is none")
+    numbers = [b.number for b in case.plan.beams]
+    if beam_number is not None and beam_number not in numbers:
+        raise DicomError(f"{case.folder}: the plan has no beam {beam_number}, only {numbers}")
+    frame = frame_of(case.plan, case.structures, case.ct)
+    if not frame:
+        raise DicomError(f"{case.folder}: no frame of reference in plan, structure set or CT")
+    return DoseReferences(
+        subject=case.subject,
+        frame_of_reference_uid=frame,
+        plan_uid=case.plan.uid,
+        structure_set_uid="" if case.structures is None else case.structures.uid,
+        fraction_group=case.fraction_group,
+        beam_number=beam_number,
+    )
+
+
+def _group_number(plan_file: FoundFile | None, chosen: int | None) -> int | None:
+    """Return the number of the fraction group that was read: the chosen or the only one."""
+    if plan_file is None or chosen is not None:
+        return chosen
+    groups = items(dataset_of(plan_file), "FractionGroupSequence")
+    return integer(groups[0], "FractionGroupNumber", plan_file.source.name, None)
+
+
+def _note_studies(used: Sequence[FoundFile], notes: list[str]) -> None:
+    studies = {text(dataset_of(f), "StudyInstanceUID") for f in used}
+    if len(studies) > 1:
+        notes.append(f"the files are of {len(studies)} studies: {', '.join(sorted(studies))}")
+
+
+def _account(
+    found: Sequence[FoundFile], used: Sequence[FoundFile], notes: list[str]
+) -> tuple[SourceFile, ...]:
+    taken = {f.source.name for f in used}
+    files = tuple(replace(f.source, used=f.source.name in taken) for f in found)
+    copies = [f.name for f in files if f.remark.startswith("copy of")]
+    if copies:
+        notes.append(f"{len(copies)} copies of other files ignored: {', '.join(copies[:5])}")
+    for kind in ("other DICOM", "not DICOM"):
+        ignored = [f.name for f in files if f.kind == kind]
+        if ignored:
+            notes.append(f"{len(ignored)} {kind} files ignored: {', '.join(ignored[:5])}")
+    if not any(f.dataset is not None for f in found):
+        raise DicomError("the folder holds no DICOM file")
+    return files
+
+
+def _subject(used: Sequence[FoundFile], folder: Path) -> Subject:
+    if not used:
+        raise DicomError(f"{folder}: no CT, structure set, plan or dose to import")
+    return read_subject(dataset_of(used[0]))

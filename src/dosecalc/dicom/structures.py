@@ -1,0 +1,347 @@
+"""RT Structure Set files to structures.
+
+What the standard calls CLOSED_PLANAR and CLOSEDPLANAR_XOR becomes contours;
+on one plane they combine by the even-odd rule, whichever of the two they are
+called, because planning systems write holes as both. Points and open contours
+enclose nothing and are left out with a note. DICOM PS3.3, C.8.8.5 to C.8.8.8.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+
+from dosecalc.dicom._common import attribute, integer, items, number, require, text, vector
+from dosecalc.errors import DicomError, UnsupportedError
+from dosecalc.model import Contour, Structure, StructureSet
+from dosecalc.patient.coverage import crossing_planes, plane_gaps, same_outline
+
+__all__ = ["RT_STRUCTURE_SET_STORAGE", "read_structures"]
+
+RT_STRUCTURE_SET_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
+
+_CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+_WITHOUT_AREA = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
+# A contour whose z varies by more than this (mm) is not in an axial plane.
+_FLATNESS = 0.02
+# No patient is 100 m from the origin: such a number is damage.
+_FARTHEST = 1e5
+_DENSEST = 25.0
+
+
+def read_structures(ds: Dataset, *, where: str = "RTSTRUCT") -> StructureSet:
+    """Convert an RT Structure Set data set to structures.
+
+    Parameters
+    ----------
+    ds : Dataset
+    where : str
+        What to call the file in messages.
+
+    Returns
+    -------
+    StructureSet
+        Every ROI of the file, in its order, those without contours included.
+        What was left out or is unusual is in the notes of the structure or the set.
+
+    Raises
+    ------
+    DicomError
+        The file is not a structure set, or is incomplete or contradicts itself.
+    UnsupportedError
+        Contours out of axial planes, offset contours, contour types that are not
+        known, or structures in different frames of reference.
+    """
+    sop_class = text(ds, "SOPClassUID", where)
+    if sop_class != RT_STRUCTURE_SET_STORAGE:
+        raise DicomError(f"{where}: SOP class {sop_class or 'missing'} is not an RT structure set")
+    notes: list[str] = []
+    rois = _rois(ds, where, notes)
+    contours = _by_roi(ds, "ROIContourSequence", rois, where, notes)
+    observations = _by_roi(ds, "RTROIObservationsSequence", rois, where, notes)
+    structures = [
+        _structure(number_, name, contours.get(number_, ()), observations.get(number_, ()), where)
+        for number_, (name, _) in rois.items()
+    ]
+    repeated = [name for name, n in Counter(s.name for s in structures).items() if n > 1]
+    if repeated:
+        notes.append(f"structure names used more than once: {', '.join(repeated)}")
+    frame = _frame_of_reference(ds, structures, rois, where, notes)
+    require(ds, "SOPInstanceUID", where)
+    return StructureSet(
+        structures=tuple(structures),
+        label=text(ds, "StructureSetLabel", where),
+        uid=text(ds, "SOPInstanceUID", where),
+        frame_of_reference_uid=frame,
+        image_series_uid=_image_series(ds, frame, where, notes),
+        patient_id=text(ds, "PatientID", where),
+        notes=tuple(notes),
+    )
+
+
+def _rois(ds: Dataset, where: str, notes: list[str]) -> dict[int, tuple[str, str]]:
+    """Names and frames of reference of the ROIs by their number."""
+    rois: dict[int, tuple[str, str]] = {}
+    for item in items(ds, "StructureSetROISequence", where):
+        roi = integer(item, "ROINumber", f"{where}, structure set ROI {len(rois) + 1}")
+        name = text(item, "ROIName", f"{where}, ROI {roi}")
+        if not name:
+            name = f"ROI {roi}"
+            notes.append(f"ROI number {roi} has no name; it is called {name!r} here")
+        if roi in rois:
+            raise DicomError(
+                f"{where}: ROI number {roi} is used by {rois[roi][0]!r} and {name!r}; "
+                "export the structure set again with unique ROI numbers"
+            )
+        rois[roi] = (name, text(item, "ReferencedFrameOfReferenceUID", f"{where}, ROI {roi}"))
+    if not rois:
+        raise DicomError(f"{where}: it defines no ROI (StructureSetROISequence is empty)")
+    return rois
+
+
+def _by_roi(
+    ds: Dataset,
+    keyword: str,
+    rois: Mapping[int, tuple[str, str]],
+    where: str,
+    notes: list[str],
+) -> dict[int, list[Dataset]]:
+    """Items of a sequence by the ROI they refer to; those of unknown ROIs become a note."""
+    found: dict[int, list[Dataset]] = {}
+    unknown: set[int] = set()
+    for item in items(ds, keyword, where):
+        roi = integer(item, "ReferencedROINumber", f"{where}, {keyword}")
+        if roi in rois:
+            found.setdefault(roi, []).append(item)
+        else:
+            unknown.add(roi)
+    if unknown:
+        listed = ", ".join(str(n) for n in sorted(unknown))
+        notes.append(f"{keyword} refers to ROI numbers that are not defined, left out: {listed}")
+    return found
+
+
+def _structure(
+    roi: int,
+    name: str,
+    contour_items: Sequence[Dataset],
+    observations: Sequence[Dataset],
+    where: str,
+) -> Structure:
+    place = f"{where}, ROI {roi} {name!r}"
+    if len(contour_items) > 1:
+        raise DicomError(
+            f"{place}: ROIContourSequence lists it {len(contour_items)} times; once is allowed"
+        )
+    notes: list[str] = []
+    contours = _contours(contour_items[0], place, notes) if contour_items else ()
+    density = _density(observations, place, notes)
+    kind = _kind(observations, place)
+    drawn = Structure(number=roi, name=name, kind=kind, contours=contours, density=density)
+    return replace(drawn, notes=(*notes, *_drawing_notes(drawn)))
+
+
+def _contours(item: Dataset, place: str, notes: list[str]) -> tuple[Contour, ...]:
+    """Return the closed contours of one ROI; what encloses no area is counted in the notes."""
+    contours: list[Contour] = []
+    left_out: Counter[str] = Counter()
+    by_plane: dict[int, list[Contour]] = {}
+    for index, entry in enumerate(items(item, "ContourSequence", place), start=1):
+        spot = f"{place}, contour {index}"
+        kind = text(entry, "ContourGeometricType", spot)
+        if kind in _WITHOUT_AREA:
+            left_out[f"{kind} contour"] += 1
+            continue
+        if kind not in _CLOSED:
+            raise UnsupportedError(
+                f"{spot}: contour type {kind or 'missing'!r} is not known; "
+                "export the structure as CLOSED_PLANAR contours"
+            )
+        contour = _contour(entry, spot)
+        if contour is None:
+            left_out["closed contour of fewer than three points"] += 1
+            continue
+        plane = by_plane.setdefault(round(contour.z / _FLATNESS), [])
+        if kind == "CLOSED_PLANAR" and any(same_outline(contour, other) for other in plane):
+            left_out["repeated contour"] += 1
+            continue
+        plane.append(contour)
+        contours.append(contour)
+    notes.extend(f"left out: {n} x {what}" for what, n in left_out.items())
+    return tuple(contours)
+
+
+def _contour(entry: Dataset, spot: str) -> Contour | None:
+    """One closed contour, None where it has fewer than three points."""
+    values = _contour_data(entry, spot)
+    if values.size % 3:
+        raise DicomError(f"{spot}: {values.size} coordinates are no whole number of x, y, z points")
+    stated = integer(entry, "NumberOfContourPoints", spot, None)
+    if stated is not None and stated != values.size // 3:
+        raise DicomError(f"{spot}: {values.size // 3} points are stored, {stated} are stated")
+    if values.size < 9:
+        return None
+    if np.abs(values).max() > _FARTHEST:
+        raise DicomError(f"{spot}: a coordinate of {np.abs(values).max():g} mm is no position")
+    if attribute(entry, "ContourOffsetVector", spot) is not None:
+        offset = vector(entry, "ContourOffsetVector", 3, spot)
+        if offset.any():
+            raise UnsupportedError(
+                f"{spot}: it is offset by {offset.tolist()} mm; export it in place"
+            )
+    points = values.reshape(-1, 3)
+    low, high = points[:, 2].min(), points[:, 2].max()
+    if high - low > _FLATNESS:
+        raise UnsupportedError(
+            f"{spot}: its z runs from {low:g} to {high:g} mm; only contours in axial planes "
+            "(constant z) can be used; export the structure on axial planes"
+        )
+    return Contour(z=float((low + high) / 2), points=points[:, :2])
+
+
+def _contour_data(entry: Dataset, spot: str) -> NDArray[np.float64]:
+    """Contour Data as numbers, none where it is empty.
+
+    The stored text is split here, 20 times as fast as through pydicom's decimal
+    class; whatever is unusual about it goes the way of all other attributes.
+    """
+    raw = entry.get_item("ContourData") if "ContourData" in entry else None
+    if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes):
+        try:
+            values = np.array(raw.value.strip(b" \0").split(b"\\"), dtype=np.float64)
+        except ValueError:
+            values = np.array([np.nan])
+        if np.isfinite(values).all():
+            return values
+    if attribute(entry, "ContourData", spot) is None:
+        return np.empty(0)
+    return vector(entry, "ContourData", where=spot)
+
+
+def _drawing_notes(structure: Structure) -> list[str]:
+    """Sentences on what is unusual about how a structure is drawn."""
+    if structure.is_empty:
+        return ["no closed contours: the structure is empty"]
+    notes = []
+    for below, above in plane_gaps(structure):
+        notes.append(f"nothing drawn between z = {below:g} and {above:g} mm: taken as two pieces")
+    crossing = crossing_planes(structure)
+    if crossing:
+        listed = ", ".join(f"{z:g}" for z in crossing[:5])
+        more = f" and {len(crossing) - 5} more" if len(crossing) > 5 else ""
+        notes.append(
+            f"contours overlap on z = {listed}{more} mm: where an even number of them overlap "
+            "is outside (even-odd rule)"
+        )
+    return notes
+
+
+def _kind(observations: Iterable[Dataset], place: str) -> str:
+    """RT ROI Interpreted Type, "" where no observation states one."""
+    stated = {text(o, "RTROIInterpretedType", place).upper() for o in observations} - {""}
+    if len(stated) > 1:
+        raise DicomError(
+            f"{place}: its observations disagree on what it is: {', '.join(sorted(stated))}; "
+            "correct its type in the planning system"
+        )
+    return stated.pop() if stated else ""
+
+
+def _density(observations: Iterable[Dataset], place: str, notes: list[str]) -> float | None:
+    """Mass density override in g/cm3; other physical properties are only noted.
+
+    Relative mass density is relative to water, taken as 1 g/cm3. A relative electron
+    density is not converted: that takes a composition, which the file does not fix.
+    """
+    densities: set[float] = set()
+    unused: list[str] = []
+    for observation in observations:
+        for item in items(observation, "ROIPhysicalPropertiesSequence", place):
+            what = text(item, "ROIPhysicalProperty", place)
+            if what == "REL_MASS_DENSITY":
+                densities.add(number(item, "ROIPhysicalPropertyValue", place))
+            else:
+                value = text(item, "ROIPhysicalPropertyValue", place)
+                unused.append(f"{what} = {value or 'empty'}")
+    if unused:
+        notes.append(f"physical properties not used: {', '.join(unused)}")
+    if len(densities) > 1:
+        raise DicomError(f"{place}: it states several mass densities: {sorted(densities)}")
+    if not densities:
+        return None
+    density = densities.pop()
+    if not 0 <= density <= _DENSEST:
+        raise DicomError(f"{place}: a relative mass density of {density:g} is not possible")
+    return density
+
+
+def _frame_of_reference(
+    ds: Dataset,
+    structures: Iterable[Structure],
+    rois: Mapping[int, tuple[str, str]],
+    where: str,
+    notes: list[str],
+) -> str:
+    """Return the one frame of reference that all drawn structures share."""
+    declared = [
+        text(item, "FrameOfReferenceUID", where)
+        for item in items(ds, "ReferencedFrameOfReferenceSequence", where)
+    ]
+    fallback = declared[0] if len(set(declared)) == 1 else ""
+    used: dict[str, list[str]] = {}
+    for structure in structures:
+        if not structure.is_empty:
+            used.setdefault(rois[structure.number][1] or fallback, []).append(structure.name)
+    if len(used) > 1:
+        listed = "; ".join(f"{uid or 'none stated'}: {', '.join(n)}" for uid, n in used.items())
+        raise UnsupportedError(
+            f"{where}: its structures lie in different frames of reference ({listed}); "
+            "export those of one image series only"
+        )
+    stated = {uid for _, uid in rois.values() if uid}
+    frame = next(iter(used)) if used else (fallback or (stated.pop() if len(stated) == 1 else ""))
+    if not frame:
+        notes.append("no frame of reference is stated: nothing ties it to an image series")
+    others = sorted((set(declared) | stated) - {frame, ""})
+    if others:
+        notes.append(f"other frames of reference are mentioned and not used: {', '.join(others)}")
+    return frame
+
+
+def _image_series(ds: Dataset, frame: str, where: str, notes: list[str]) -> str:
+    """Series the structures were drawn on: the only one of the frame, or the one contours name."""
+    images: dict[str, set[str]] = {}
+    for item in items(ds, "ReferencedFrameOfReferenceSequence", where):
+        if text(item, "FrameOfReferenceUID", where) != frame:
+            continue
+        for study in items(item, "RTReferencedStudySequence", where):
+            for series in items(study, "RTReferencedSeriesSequence", where):
+                uid = text(series, "SeriesInstanceUID", where)
+                images.setdefault(uid, set()).update(_image_uids(series, where))
+    images.pop("", None)
+    if len(images) < 2:
+        return next(iter(images), "")
+    named = {
+        uid
+        for roi in items(ds, "ROIContourSequence", where)
+        for contour in items(roi, "ContourSequence", where)
+        for uid in _image_uids(contour, where)
+    }
+    drawn_on = [uid for uid, own in images.items() if own & named]
+    if len(drawn_on) == 1:
+        return drawn_on[0]
+    notes.append(f"drawn on one of {len(images)} image series, which one is not stated")
+    return ""
+
+
+def _image_uids(item: Dataset, where: str) -> set[str]:
+    return {
+        text(image, "ReferencedSOPInstanceUID", where)
+        for image in items(item, "ContourImageSequence", where)
+    } - {""}

@@ -1,0 +1,507 @@
+"""The collapsed-cone engine: released energy by ray tracing, spread along discrete cones.
+
+Energy released by photons is followed in two parts. What goes to electrons
+(primary) is spread over millimetres to centimetres and decides build-up,
+penumbra and what happens at interfaces; it is carried on a lattice finer than
+the dose grid across the beam. What goes to scattered photons is spread over
+decimetres and varies slowly; it is carried on a lattice coarser than the dose grid.
+Both use the same compiled sweep with their own kernels and density scaling.
+See docs/physics-collapsed-cone.md for the derivation and the measured accuracy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dosecalc import __version__
+from dosecalc.beam import beam_fluences
+from dosecalc.beam.fluence import Fluence
+from dosecalc.core.lattice import coarsen, interpolate_up, split_release
+from dosecalc.core.superposition import Directions, Medium, sweep
+from dosecalc.core.terma import BeamGeometry, attenuate, tilt_nodes, voxel_fluence
+from dosecalc.data.electrons import collision_stopping_power
+from dosecalc.data.deposition import EnergyDepositionKernels, load_kernels
+from dosecalc.data.materials import Material, load_material
+from dosecalc.engines.cone_kernels import ConeTable, TiltGrid, make_cone_table, tilt_grid
+from dosecalc.engines.spectral import Channels, MaterialScaling, make_channels, material_scaling
+from dosecalc.errors import InputError
+from dosecalc.model import Dose, Grid, Machine, Phantom, Plan
+
+__all__ = ["CollapsedConeSettings", "compute", "fluence_dose"]
+
+MEV_PER_G_TO_GRAY = 1.602176634e-10
+
+_WHOLE_SCATTER_VOXEL_MM = 5.0
+_LARGEST_PRIMARY_VOXEL_MM = 1.5
+_PRIMARY_REACH_MM = 30.0
+
+
+@dataclass(frozen=True)
+class CollapsedConeSettings:
+    """Settings of the collapsed-cone engine.
+
+    Parameters
+    ----------
+    directions : int, 24 to 1000
+        About how many cones the sphere is divided into.
+    channels : int, 1 to 4
+        Spectral channels; 1 ignores the hardening of the kernels (not of the beam).
+    primary_voxel_mm : float
+        Voxels are divided across the beam until they are no larger than this.
+    scatter_voxel_mm : float
+        Voxels are joined for scattered energy while they are no larger than this.
+    arc_bin_deg : float
+        Gantry angles of an arc are joined to bins of this width.
+    fluence_pixel_mm : float
+        Pixel of the fluence map in the isocentre plane.
+    dose_to : {"medium", "water"}
+    """
+
+    directions: int = 128
+    channels: int = 2
+    primary_voxel_mm: float = _LARGEST_PRIMARY_VOXEL_MM
+    scatter_voxel_mm: float = _WHOLE_SCATTER_VOXEL_MM
+    arc_bin_deg: float = 4.0
+    fluence_pixel_mm: float = 1.0
+    dose_to: str = "medium"
+
+    def __post_init__(self) -> None:
+        if not 24 <= self.directions <= 1000:
+            raise InputError(f"{self.directions} directions: choose from 24 to 1000")
+        if not 1 <= self.channels <= 4:
+            raise InputError(f"{self.channels} spectral channels: choose from 1 to 4")
+        if self.dose_to not in ("medium", "water"):
+            raise InputError(f"dose_to = {self.dose_to!r}: choose 'medium' or 'water'")
+        for name in ("primary_voxel_mm", "scatter_voxel_mm", "arc_bin_deg", "fluence_pixel_mm"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} = {getattr(self, name)}: it must be above zero")
+
+
+Progress = Callable[[str, int, int], None]
+
+
+def compute(
+    phantom: Phantom,
+    plan: Plan,
+    machine: Machine | Mapping[int, Machine],
+    settings: CollapsedConeSettings | None = None,
+    progress: Progress | None = None,
+) -> Dose:
+    """Dose of one fraction of a plan.
+
+    Parameters
+    ----------
+    phantom : Phantom
+    plan : Plan
+    machine : Machine or mapping of beam number to Machine
+        One beam model for all beams, or one each.
+    settings : CollapsedConeSettings
+    progress : callable(beam name, done, total), optional
+        Told when each stationary gantry position is finished.
+
+    Returns
+    -------
+    Dose
+        On the phantom's grid; Gy for one fraction, or Gy cm2 per unit fluence
+        for a bare point source.
+    """
+    settings = settings or CollapsedConeSettings()
+    if not plan.beams:
+        raise InputError("the plan has no beam to calculate")
+    machines = {b.number: _machine_of(machine, b.number) for b in plan.beams}
+    units = {m.calibration.per_fluence for m in machines.values()}
+    if len(units) > 1:
+        raise InputError("beams per MU and beams per unit fluence cannot be added in one plan")
+    jobs = [
+        (beam.name, fluence, machines[beam.number])
+        for beam in plan.beams
+        for fluence in beam_fluences(
+            beam,
+            plan.position,
+            machines[beam.number],
+            pixel_mm=settings.fluence_pixel_mm,
+            arc_bin_deg=settings.arc_bin_deg,
+        )
+    ]
+    total = np.zeros(phantom.grid.shape, np.float64)
+    for done, (name, fluence, model) in enumerate(jobs, start=1):
+        total += fluence_dose(phantom, fluence, settings) * gray_per_unit(model, settings)
+        if progress is not None:
+            progress(name, done, len(jobs))
+    return Dose(
+        grid=phantom.grid,
+        gray=total.astype(np.float32),
+        dose_to=settings.dose_to,
+        unit="Gy cm2" if units.pop() else "Gy",
+        summation="FRACTION",
+        provenance={
+            "program": f"dosecalc {__version__}",
+            "engine": "collapsed-cone",
+            "settings": asdict(settings),
+            "kernels_sha256": load_kernels().sha256,
+            "machines": {str(n): dict(m.provenance) | {"name": m.name} for n, m in machines.items()},
+        },
+    )
+
+
+def gray_per_unit(machine: Machine, settings: CollapsedConeSettings) -> float:
+    """Factor from dose per unit photon fluence to dose per MU."""
+    from dosecalc.engines.calibration import fluence_per_mu
+
+    if machine.calibration.per_fluence:
+        return 1.0
+    return fluence_per_mu(machine, settings)
+
+
+def _machine_of(machine: Machine | Mapping[int, Machine], number: int) -> Machine:
+    if isinstance(machine, Machine):
+        return machine
+    if number not in machine:
+        raise InputError(f"no machine is given for beam {number}; name one for every beam")
+    return machine[number]
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """The phantom's materials, water first, and what the beam's spectrum makes of them."""
+
+    material: NDArray[np.uint8]
+    channels: Channels
+    scaling: MaterialScaling
+    kernels: EnergyDepositionKernels
+
+
+def fluence_dose(
+    phantom: Phantom, fluence: Fluence, settings: CollapsedConeSettings
+) -> NDArray[np.float32]:
+    """Dose (nz, ny, nx), Gy cm2 per unit of the fluence map, of one stationary beam."""
+    geometry = _geometry(fluence, phantom.grid)
+    flux = np.zeros(phantom.grid.shape, np.float32)
+    voxel_fluence(geometry, phantom.grid.shape, flux)
+    if not flux.any():
+        return flux
+    scene = _scene(phantom, fluence, settings)
+    box = _bounding_box(flux > 0)
+    released = np.zeros((scene.channels.table.release.shape[1], *flux[box].shape), np.float32)
+    _attenuate_in_box(phantom, scene, geometry, box, flux, released)
+    n = released.shape[0] // 2
+    tilts = _tilts(geometry)
+    primary = _primary_dose(phantom, scene, geometry, box, flux, released[:n], tilts, settings)
+    scatter = _scatter_dose(phantom, scene, geometry, box, flux, released[n:], tilts, settings)
+    dose = primary + scatter
+    if settings.dose_to == "water":
+        dose *= _water_to_medium(phantom)[phantom.material]
+    dose *= np.float32(MEV_PER_G_TO_GRAY)
+    return dose
+
+
+def _geometry(fluence: Fluence, grid: Grid) -> BeamGeometry:
+    rows, columns = fluence.values.shape
+    integral = np.zeros((rows + 1, columns + 1))
+    integral[1:, 1:] = fluence.values.astype(np.float64).cumsum(axis=0).cumsum(axis=1)
+    return BeamGeometry(
+        source=fluence.source.copy(),
+        axes=fluence.axes.copy(),
+        sad=float(fluence.sad_mm),
+        integral=integral * fluence.pixel_u * fluence.pixel_v,
+        u0=float(fluence.u0),
+        v0=float(fluence.v0),
+        pixel_u=float(fluence.pixel_u),
+        pixel_v=float(fluence.pixel_v),
+        origin=np.array(grid.origin),
+        spacing=np.array(grid.spacing),
+    )
+
+
+def _scene(phantom: Phantom, fluence: Fluence, settings: CollapsedConeSettings) -> _Scene:
+    names = ["water", *(m for m in phantom.materials if m != "water")]
+    materials = [load_material(name) for name in names]
+    index = np.array([names.index(m) for m in phantom.materials], np.uint8)
+    kernels = load_kernels()
+    channels = make_channels(
+        fluence.spectrum, fluence.softening, materials, kernels, settings.channels
+    )
+    scaling = material_scaling(materials, channels.energies, channels.table.energy_fluence)
+    return _Scene(index[phantom.material], channels, scaling, kernels)
+
+
+def _water_to_medium(phantom: Phantom) -> NDArray[np.float32]:
+    """Stopping power of water over medium at 1 MeV (Bragg-Gray), per material of the phantom."""
+    materials: list[Material] = [load_material(name) for name in phantom.materials]
+    water = collision_stopping_power(load_material("water"), 1.0)
+    return np.array([water / collision_stopping_power(m, 1.0) for m in materials], np.float32)
+
+
+def _bounding_box(where: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+    spans = []
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        used = np.flatnonzero(where.any(axis=others))
+        spans.append(slice(int(used[0]), int(used[-1]) + 1))
+    return spans[0], spans[1], spans[2]
+
+
+def _attenuate_in_box(
+    phantom: Phantom,
+    scene: _Scene,
+    geometry: BeamGeometry,
+    box: tuple[slice, slice, slice],
+    flux: NDArray[np.float32],
+    released: NDArray[np.float32],
+) -> None:
+    """Released energy per voxel, MeV, in the box; the rays cross the whole phantom."""
+    attenuate(
+        geometry,
+        scene.channels.table,
+        phantom.density,
+        scene.material,
+        flux,
+        np.array([s.start for s in box], np.int64),
+        released,
+    )
+    released *= np.float32(phantom.grid.voxel_volume_cm3)
+
+
+def _tilts(geometry: BeamGeometry) -> TiltGrid:
+    rows, columns = geometry.integral.shape
+    lower = (geometry.u0 / geometry.sad, geometry.v0 / geometry.sad)
+    upper = (
+        (geometry.u0 + (columns - 1) * geometry.pixel_u) / geometry.sad,
+        (geometry.v0 + (rows - 1) * geometry.pixel_v) / geometry.sad,
+    )
+    return tilt_grid(lower, upper)
+
+
+def _nodes(
+    geometry: BeamGeometry, tilts: TiltGrid, flux: NDArray[np.float32]
+) -> NDArray[np.int16]:
+    node = np.empty(flux.shape, np.int16)
+    tilt_nodes(
+        geometry,
+        tilts.first_u,
+        tilts.first_v,
+        tilts.step,
+        tilts.count_u,
+        tilts.count_v,
+        flux,
+        node,
+    )
+    return node
+
+
+def _primary_dose(
+    phantom: Phantom,
+    scene: _Scene,
+    geometry: BeamGeometry,
+    box: tuple[slice, slice, slice],
+    flux: NDArray[np.float32],
+    released: NDArray[np.float32],
+    tilts: TiltGrid,
+    settings: CollapsedConeSettings,
+) -> NDArray[np.float32]:
+    """Dose by electrons of first interactions, MeV/g, on the phantom's grid."""
+    region = _with_reach(box, phantom)
+    inner = tuple(
+        slice(b.start - r.start, b.stop - r.start) for b, r in zip(box, region, strict=True)
+    )
+    density = phantom.density[region]
+    scaling = density * scene.scaling.electron_range[scene.material[region]].astype(np.float32)
+    whole = np.zeros((released.shape[0], *density.shape), np.float32)
+    whole[(slice(None), *inner)] = released
+    factors = _division(geometry, settings)
+    fine = _subgrid_geometry(geometry, region, factors)
+    shape = tuple(n * f for n, f in zip(density.shape, factors, strict=True))
+    fine_flux = np.zeros(shape, np.float32)
+    voxel_fluence(fine, shape, fine_flux)
+    # A voxel on the edge can see the field while no centre of its subvoxels projects into
+    # it only by rounding; its energy must not be lost.
+    fine_released = np.zeros((released.shape[0], *shape), np.float32)
+    split_release(whole, fine_flux, factors, fine_released)
+    table = make_cone_table(
+        scene.channels.primary_kernels, scene.kernels, tilts, settings.directions, "prompt"
+    )
+    node = _nodes(fine, tilts, fine_flux)
+    fine_scaling = _repeat(scaling, factors)
+    absorbed = _transport(fine, fine_scaling, fine_released, node, table)
+    energy = np.empty(density.shape, np.float32)
+    coarsen(absorbed, factors, energy)
+    local = table.local[_nodes(geometry, tilts, flux)[region]]
+    for channel in range(released.shape[0]):
+        energy += whole[channel] * local[..., channel].astype(np.float32)
+    dose = np.zeros(phantom.grid.shape, np.float32)
+    mass = density * np.float32(phantom.grid.voxel_volume_cm3)
+    dose[region] = np.divide(energy, mass, out=np.zeros_like(energy), where=mass > 0)
+    return dose
+
+
+def _with_reach(
+    box: tuple[slice, slice, slice], phantom: Phantom
+) -> tuple[slice, slice, slice]:
+    """The box grown by the electrons' reach, longer in thin matter, within the grid."""
+    inside = phantom.density[box]
+    solid = inside[inside > 0.05]
+    thin = float(np.percentile(solid, 5)) if solid.size else 1.0
+    reach = _PRIMARY_REACH_MM / min(max(thin, 0.15), 1.0)
+    spans = []
+    for axis, span in enumerate(box):
+        margin = int(np.ceil(reach / phantom.grid.spacing[2 - axis]))
+        spans.append(
+            slice(max(0, span.start - margin), min(phantom.grid.shape[axis], span.stop + margin))
+        )
+    return spans[0], spans[1], spans[2]
+
+
+def _division(geometry: BeamGeometry, settings: CollapsedConeSettings) -> tuple[int, int, int]:
+    """Into how many parts a voxel is divided along z, y, x: across the beam only."""
+    along = int(np.argmax(np.abs(geometry.axes[2])))
+    parts = [1, 1, 1]
+    for axis in range(3):
+        if axis != along:
+            parts[axis] = int(np.ceil(geometry.spacing[axis] / settings.primary_voxel_mm - 1e-6))
+    return parts[2], parts[1], parts[0]
+
+
+def _subgrid_geometry(
+    geometry: BeamGeometry, region: tuple[slice, slice, slice], factors: tuple[int, int, int]
+) -> BeamGeometry:
+    """The same beam over a part of the grid with divided voxels."""
+    start = np.array([s.start for s in region][::-1], float)
+    parts = np.array(factors[::-1], float)
+    lower = geometry.origin + (start - 0.5) * geometry.spacing
+    spacing = geometry.spacing / parts
+    return geometry._replace(origin=lower + spacing / 2, spacing=spacing)
+
+
+def _repeat(values: NDArray[np.float32], factors: tuple[int, int, int]) -> NDArray[np.float32]:
+    for axis, factor in enumerate(factors):
+        if factor > 1:
+            values = np.repeat(values, factor, axis=axis)
+    return values
+
+
+def _scatter_dose(
+    phantom: Phantom,
+    scene: _Scene,
+    geometry: BeamGeometry,
+    box: tuple[slice, slice, slice],
+    flux: NDArray[np.float32],
+    released: NDArray[np.float32],
+    tilts: TiltGrid,
+    settings: CollapsedConeSettings,
+) -> NDArray[np.float32]:
+    """Dose through scattered photons, MeV/g, on the phantom's grid."""
+    shape = phantom.grid.shape
+    factors = tuple(
+        max(1, int(settings.scatter_voxel_mm / s + 1e-6)) for s in phantom.grid.spacing[::-1]
+    )
+    coarse_shape = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
+    whole = np.zeros(shape, np.float32)
+    coarse_released = np.empty((released.shape[0], *coarse_shape), np.float32)
+    for channel in range(released.shape[0]):
+        whole[box] = released[channel]
+        coarsen(whole, factors, coarse_released[channel])
+    relative = scene.scaling.scatter_range[scene.material].astype(np.float32)
+    scaling = np.empty(coarse_shape, np.float32)
+    coarsen(phantom.density * relative, factors, scaling)
+    scaling /= np.float32(np.prod(factors))
+    coarse = _subgrid_geometry(
+        geometry, (slice(0, 1), slice(0, 1), slice(0, 1)), (1, 1, 1)
+    )
+    parts = np.array(factors[::-1], float)
+    coarse = geometry._replace(
+        origin=geometry.origin + (parts - 1) / 2 * geometry.spacing,
+        spacing=geometry.spacing * parts,
+    )
+    table = make_cone_table(
+        scene.channels.scatter_kernels, scene.kernels, tilts, settings.directions, "delayed"
+    )
+    node = _nodes(coarse, tilts, np.ascontiguousarray(coarse_released[0]))
+    absorbed = _transport(coarse, scaling, coarse_released, node, table)
+    for channel in range(released.shape[0]):
+        absorbed += coarse_released[channel] * table.local[node][..., channel].astype(np.float32)
+    # Energy per water-equivalent mass varies slowly across interfaces, so it is what is
+    # interpolated; the material of each voxel then says how much of it is absorbed there.
+    mass = scaling * np.float32(np.prod(coarse.spacing) / 1000)
+    fluence_like = np.divide(absorbed, mass, out=np.zeros_like(absorbed), where=mass > 1e-7)
+    dose = np.empty(shape, np.float32)
+    interpolate_up(fluence_like, factors, dose)
+    dose *= scene.scaling.scatter_dose[scene.material].astype(np.float32)
+    dose[phantom.density <= 0] = 0
+    return dose
+
+
+# Orders of axes (b, d, c) of the arrays swept along z, y and x: d the axis of advance,
+# c contiguous in memory.
+_ORDERS = ((1, 0, 2), (0, 1, 2), (0, 2, 1))
+
+
+def _transport(
+    geometry: BeamGeometry,
+    scaling: NDArray[np.float32],
+    released: NDArray[np.float32],
+    node: NDArray[np.int16],
+    table: ConeTable,
+) -> NDArray[np.float32]:
+    """Energy absorbed per voxel [z, y, x] of the energy released, both MeV per voxel."""
+    unit = np.float32(released[0].max())
+    absorbed = np.zeros(scaling.shape, np.float32)
+    if unit <= 0:
+        return absorbed
+    directions = (table.directions @ geometry.axes)[:, ::-1]
+    spacing = geometry.spacing[::-1]
+    leading = np.argmax(np.abs(directions) / spacing, axis=1)
+    for axis in (1, 0, 2):
+        chosen = np.flatnonzero(leading == axis)
+        if chosen.size == 0:
+            continue
+        order = _ORDERS[axis]
+        medium = _medium(scaling, released / unit, node, order)
+        lines = _directions(directions[chosen], spacing, order, table, chosen)
+        part = np.zeros(medium.scaling.shape, np.float32)
+        sweep(medium, lines, np.float32(1e-6), part)
+        absorbed += part.transpose(np.argsort(order)) * unit
+    return absorbed
+
+
+def _medium(
+    scaling: NDArray[np.float32],
+    released: NDArray[np.float32],
+    node: NDArray[np.int16],
+    order: tuple[int, int, int],
+) -> Medium:
+    turned = np.ascontiguousarray(released.transpose((0, *(a + 1 for a in order))))
+    used = turned[0] > 0
+    any_used = used.any(axis=2)
+    first = np.where(any_used, used.argmax(axis=2), 0)
+    last = np.where(any_used, used.shape[2] - used[..., ::-1].argmax(axis=2), 0)
+    return Medium(
+        scaling=np.ascontiguousarray(scaling.transpose(order)),
+        released=turned,
+        node=np.ascontiguousarray(node.transpose(order)),
+        first=first.astype(np.int32),
+        last=last.astype(np.int32),
+    )
+
+
+def _directions(
+    directions: NDArray[np.float64],
+    spacing: NDArray[np.float64],
+    order: tuple[int, int, int],
+    table: ConeTable,
+    chosen: NDArray[np.intp],
+) -> Directions:
+    """Lines of the chosen directions; rates per plane, because a plane is crossed in one step."""
+    b, d, c = order
+    along = np.abs(directions[:, d])
+    step_cm = spacing[d] / along / 10
+    return Directions(
+        forward=directions[:, d] > 0,
+        slope_b=directions[:, b] / along * spacing[d] / spacing[b],
+        slope_c=directions[:, c] / along * spacing[d] / spacing[c],
+        rate=(table.rates[chosen] * step_cm).astype(np.float32),
+        amplitude=np.ascontiguousarray(table.amplitudes[chosen]),
+    )

@@ -1,0 +1,75 @@
+"""What the dose is calculated in: density and material per voxel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dosecalc.errors import InputError
+from dosecalc.model._checks import read_only
+from dosecalc.model.grid import Grid
+
+__all__ = ["Phantom", "VoxelSource"]
+
+
+class VoxelSource:
+    """Where a voxel's density came from: the codes of `Phantom.source`."""
+
+    RECIPE = 0
+    CT_CURVE = 1
+    OVERRIDE = 2
+    OUTSIDE_BODY = 3
+    OUTSIDE_CT = 4
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """Mass density and material on a grid.
+
+    Parameters
+    ----------
+    grid : Grid
+    density : (nz, ny, nx) float32, g/cm3, >= 0
+    material : (nz, ny, nx) uint8
+        Index into `materials`.
+    materials : tuple of str
+        Names known to `dosecalc.data`.
+    source : (nz, ny, nx) uint8, optional
+        `VoxelSource` code of each voxel.
+    notes : tuple of str
+        What a reader must know about how the phantom was made (curve and its
+        version, voxels limited, overrides applied).
+    """
+
+    grid: Grid
+    density: NDArray[np.float32]
+    material: NDArray[np.uint8]
+    materials: tuple[str, ...]
+    source: NDArray[np.uint8] | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        density = read_only(self.density, np.float32, what="phantom density", ndim=3)
+        material = read_only(self.material, np.uint8, what="phantom material", ndim=3)
+        arrays = {"density": density, "material": material}
+        if self.source is not None:
+            arrays["source"] = read_only(self.source, np.uint8, what="phantom source", ndim=3)
+        for name, array in arrays.items():
+            if array.shape != self.grid.shape:
+                raise InputError(
+                    f"phantom {name} has shape {array.shape}, its grid {self.grid.shape}"
+                )
+            object.__setattr__(self, name, array)
+        if float(density.min()) < 0:
+            raise InputError(f"phantom density is negative ({density.min()} g/cm3) somewhere")
+        if int(material.max()) >= len(self.materials):
+            raise InputError(
+                f"phantom material index {material.max()} has no entry in {self.materials}"
+            )
+
+    @property
+    def mass_g(self) -> NDArray[np.float64]:
+        """Mass per voxel, g."""
+        return self.density.astype(np.float64) * self.grid.voxel_volume_cm3

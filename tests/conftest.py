@@ -1,0 +1,31 @@
+"""Fixtures shared by all tests: where the files that are not part of the project lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def _outside_data(variable: str, default: Path, what: str) -> Path:
+    folder = Path(os.environ.get(variable, default))
+    if folder.is_dir():
+        return folder
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} not found at {folder}: CI must have it")
+    pytest.skip(f"{what} not found at {folder}; set {variable} to the folder that holds them")
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """Folder of real DICOM files from other planning systems."""
+    return _outside_data("DOSECALC_SAMPLES", _SHARED / "dicom-samples", "DICOM samples")
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """Folder of EGSnrc reference doses and kernels."""
+    return _outside_data("DOSECALC_REFERENCE", _SHARED / "reference", "EGSnrc reference data")
