@@ -1,0 +1,1 @@
+"""Photon spectra as data."""

@@ -240,6 +240,15 @@ def test_missing_position_must_be_stated_and_not_contradicted(tmp_path: Path) ->
         read_ct(slices, position=PatientPosition.FFP)
 
 
+def test_images_drawn_upside_down_for_their_position_are_noted(tmp_path: Path) -> None:
+    """Supine data relabelled as prone: the anatomy cannot tell, the drawing can."""
+    slices = datasets(tmp_path)
+    assert not read_ct(slices).notes
+    for ds in slices:
+        ds.PatientPosition = "HFP"
+    assert any("check PatientPosition" in note for note in read_ct(slices).notes)
+
+
 def _drop(slices: list[Dataset]) -> None:
     del slices[2]
 

@@ -12,8 +12,9 @@ import numpy as np
 import pydicom
 import pytest
 
+import dosecalc.dicom
+from dosecalc.dicom._banner import banner
 from dosecalc.dicom._writing import Subject
-from dosecalc.dicom.banner import banner
 from dosecalc.dicom.ct_writer import write_ct
 from dosecalc.dicom.dose import DoseReferences, read_dose_file
 from dosecalc.dicom.dose_writer import write_dose
@@ -354,6 +355,13 @@ def test_no_folder_and_nothing_in_it(tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("hello")
     with pytest.raises(DicomError, match="no DICOM file"):
         import_folder(tmp_path)
+
+
+def test_public_names_resolve() -> None:
+    for name in dosecalc.dicom.__all__:
+        assert getattr(dosecalc.dicom, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        dosecalc.dicom.nothing  # noqa: B018 - looking it up is the test
 
 
 @pytest.mark.samples

@@ -51,7 +51,7 @@ from dosecalc.model import (
 )
 
 _SETTINGS = settings(
-    max_examples=150,
+    max_examples=100,
     derandomize=True,
     deadline=None,
     database=None,
@@ -283,11 +283,16 @@ def _notes(value: Any) -> int:
     return sum(_notes(v) for v in value) if isinstance(value, tuple) else 0
 
 
+_EMPTY = ("", (), "unknown", "UNSPECIFIED")
+
+
 def _changes(expected: Any, read: Any, where: str = "") -> Iterator[str]:
     """Where `read` differs from `expected` with something that is not visibly empty."""
-    empty = read is None or (isinstance(read, str | tuple) and read in ("", (), "unknown"))
-    if empty or where.endswith((".notes", ".provenance")):
-        return
+    empty = read is None or (
+        isinstance(read, str | tuple) and read in ("", (), "unknown", "UNSPECIFIED")
+    )
+    if empty or where.endswith((".notes", ".provenance", ".description")):
+        return  # a description is a label: one without text is called by its kind
     if dataclasses.is_dataclass(expected) and dataclasses.is_dataclass(read):
         for f in dataclasses.fields(expected):
             yield from _changes(

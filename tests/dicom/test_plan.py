@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from io import BytesIO
+from itertools import pairwise
 
 import numpy as np
 import pydicom
@@ -314,7 +315,7 @@ class TestTechniques:
         points[0] = first_point(GantryAngle=180.0, GantryRotationDirection="CW")
         beam = read_points(*points)
         cps = beam.control_points
-        turns = [gantry_turn_deg(a, b) for a, b in zip(cps[:-1], cps[1:], strict=True)]
+        turns = [gantry_turn_deg(a, b) for a, b in pairwise(cps)]
         assert beam.technique == "VMAT"
         assert turns == [120.0] * 3 + [-120.0] * 3
 
@@ -692,7 +693,7 @@ def test_every_message_says_where() -> None:
 
 
 def test_duplicate_beam_numbers() -> None:
-    with pytest.raises(DicomError, match="BeamNumber.*1 is used by 'Field 1' and 'Field 1'"):
+    with pytest.raises(DicomError, match=r"BeamNumber.*1 is used by 'Field 1' and 'Field 1'"):
         read_plan(plan_dataset(treatment_beam(1), treatment_beam(1)))
 
 
@@ -822,6 +823,7 @@ def _parent(ds: Dataset, path: tuple[object, ...]) -> Dataset:
     return ds
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 @settings(max_examples=250, derandomize=True, deadline=None)
 @given(
     changes=st.lists(

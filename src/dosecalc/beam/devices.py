@@ -50,7 +50,8 @@ class Devices:
 def beam_devices(beam: Beam, machine: Machine) -> Devices:
     """Return the collimators of a beam that the machine can deliver (see `check_beam`).
 
-    Jaws that the plan does not state stand at the machine's limits.
+    Jaws that the plan does not state stand at the machine's limits, and jaws that the
+    machine does not have are absent.
 
     Raises
     ------
@@ -82,7 +83,7 @@ def _jaws(beam: Beam, name: str, model: JawModel | None) -> NDArray[np.float64]:
             f"beam {beam.number} ({beam.name}): {name} are stated at some control points and "
             f"missing at {missing}; state them at all or none"
         )
-    if missing == 0:
+    if missing == 0 and model is not None:
         return np.array(stated, dtype=np.float64)
     pair = (-WIDE_OPEN, WIDE_OPEN) if model is None else model.range_mm
     return np.tile(np.array(pair, dtype=np.float64), (len(stated), 1))
@@ -113,9 +114,9 @@ def device_motion(devices: Devices, parts: Sequence[Part]) -> Motion:
     def ends(edges: NDArray[np.float64]) -> NDArray[np.float64]:
         shape = (-1,) + (1,) * (edges.ndim - 1)
         before, way = edges[first], edges[first + 1] - edges[first]
-        opened = before + start.reshape(shape) * way
-        closed = before + stop.reshape(shape) * way
-        stacked = np.stack((opened, closed), axis=-1)
+        at_start = before + start.reshape(shape) * way
+        at_stop = before + stop.reshape(shape) * way
+        stacked = np.stack((at_start, at_stop), axis=-1)
         return np.ascontiguousarray(stacked.reshape(*stacked.shape[:-2], 4))
 
     return Motion(

@@ -43,7 +43,7 @@ def check_beam(beam: Beam, machine: Machine) -> None:
     if first.jaws_x is None and first.jaws_y is None and first.leaves is None:
         raise InputError(f"{where}: the plan states neither jaws nor leaves; the field is unknown")
     for name in ("jaws_x", "jaws_y"):
-        _check_jaws(beam, name, getattr(machine, name), where)
+        _check_jaws(beam, name, getattr(machine, name), machine.limits.field_max_mm, where)
     _check_leaves(beam, machine, where)
     _check_field(beam, machine, where)
 
@@ -86,12 +86,18 @@ def _check_standing(beam: Beam, where: str) -> None:
             )
 
 
-def _check_jaws(beam: Beam, name: str, model: JawModel | None, where: str) -> None:
+def _check_jaws(
+    beam: Beam, name: str, model: JawModel | None, field_max_mm: float, where: str
+) -> None:
     stated = [getattr(point, name) for point in beam.control_points]
     positions = [pair for pair in stated if pair is not None]
     if not positions:
         return
     if model is None:
+        # Some systems write jaws that the head does not have, wide open.
+        half = field_max_mm / 2 - _RANGE_SLACK_MM
+        if all(low <= -half and high >= half for low, high in positions):
+            return
         raise OutsideValidityError(
             f"{where}: the plan states {name} {positions[0]} mm, but the model has no such jaws; "
             "choose the model of the planned machine"
@@ -175,6 +181,8 @@ def beam_notes(beam: Beam, machine: Machine) -> tuple[str, ...]:
     notes = [f"{where}: planned on {beam.machine_name!r}, calculated with model {machine.name!r}"]
     for name, model in (("X", machine.jaws_x), ("Y", machine.jaws_y)):
         missing = getattr(beam.control_points[0], f"jaws_{name.lower()}") is None
+        if not missing and model is None:
+            notes.append(f"{where}: the plan states wide open {name} jaws, which the model has not")
         if missing and model is not None:
             low, high = model.range_mm
             notes.append(

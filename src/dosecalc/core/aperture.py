@@ -19,8 +19,8 @@ bank a sum over leaf pairs of (across the leaves) x (along the leaves), exactly.
 
 from __future__ import annotations
 
-from math import ceil, erfc, exp, sqrt
-from typing import NamedTuple
+from math import ceil, erfc, exp, floor, sqrt
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +83,7 @@ class Collimation(NamedTuple):
 
 
 @jit
-def _ramp(z):
+def _ramp(z: Any) -> Any:
     """Integral of Phi up to z."""
     if z > _SATURATED:
         return z
@@ -93,7 +93,7 @@ def _ramp(z):
 
 
 @jit
-def _ramp_integral(z):
+def _ramp_integral(z: Any) -> Any:
     """Integral of `_ramp` up to z."""
     if z > _SATURATED:
         return 0.5 * (z * z + 1.0)
@@ -104,7 +104,7 @@ def _ramp_integral(z):
 
 
 @jit
-def _lit_beyond(start, stop, sigma, x):
+def _lit_beyond(start: Any, stop: Any, sigma: Any, x: Any) -> Any:
     """Integral over positions above x of the light past an edge, mean over its motion, mm."""
     if start == stop:
         return sigma * _ramp((start - x) / sigma)
@@ -121,7 +121,9 @@ def _lit_beyond(start, stop, sigma, x):
 
 
 @jit
-def _lit_pixels(first, sigma1, second, sigma2, pick, edges, out):
+def _lit_pixels(
+    first: Any, sigma1: Any, second: Any, sigma2: Any, pick: Any, edges: Any, out: Any
+) -> None:
     """Lit length of each pixel below the limiting one of two edges, mm.
 
     first, second : (start, stop)
@@ -154,7 +156,7 @@ def _lit_pixels(first, sigma1, second, sigma2, pick, edges, out):
 
 
 @jit
-def _meeting_times(a, b, times, count):
+def _meeting_times(a: Any, b: Any, times: Any, count: Any) -> Any:
     """Append the times within (0, 1) at which edges of two openings pass each other."""
     for i in range(0, 4, 2):
         for j in range(0, 4, 2):
@@ -167,7 +169,7 @@ def _meeting_times(a, b, times, count):
 
 
 @jit
-def _steps(a, sigma1, b, sigma2, pixel):
+def _steps(a: Any, sigma1: Any, b: Any, sigma2: Any, pixel: Any) -> Any:
     """Into how many steps to cut the motion so that the limiting edge does not change within one.
 
     One, unless edges that move against each other come within each other's blur.
@@ -179,11 +181,11 @@ def _steps(a, sigma1, b, sigma2, pixel):
         near = min(abs(before), abs(after)) < 6 * (sigma1 + sigma2)
         if near or before * after < 0:
             largest = max(largest, abs(after - before))
-    return int(ceil(largest / max(0.25 * min(sigma1, sigma2), 0.5 * pixel)))
+    return ceil(largest / max(0.25 * min(sigma1, sigma2), 0.5 * pixel))
 
 
 @jit
-def _at(opening, start, stop, out):
+def _at(opening: Any, start: Any, stop: Any, out: Any) -> None:
     """Edges of an opening during the part [start, stop] of its motion."""
     for i in range(0, 4, 2):
         way = opening[i + 1] - opening[i]
@@ -192,9 +194,27 @@ def _at(opening, start, stop, out):
 
 
 @jit
-def _visible(a, sigma1, b, sigma2, edges, out):
-    """Mean over pixels and time of the source share seen through two openings, into `out`."""
+def _lit_range(a: Any, sigma1: Any, b: Any, sigma2: Any, edges: Any) -> Any:
+    """First and one past the last pixel that any light reaches during the motion."""
+    low = max(min(a[0], a[1]) - _SATURATED * sigma1, min(b[0], b[1]) - _SATURATED * sigma2)
+    high = min(max(a[2], a[3]) + _SATURATED * sigma1, max(b[2], b[3]) + _SATURATED * sigma2)
+    n = edges.size - 1
+    pixel = edges[1] - edges[0]
+    # One pixel more on both sides, for rounding.
+    first = floor(min(max((low - edges[0]) / pixel - 1, 0.0), n))
+    last = ceil(min(max((high - edges[0]) / pixel + 1, 0.0), n))
+    return first, max(first, last)
+
+
+@jit
+def _visible(a: Any, sigma1: Any, b: Any, sigma2: Any, all_edges: Any, all_out: Any) -> None:
+    """Mean over pixels and time of the source share seen through two openings, into `all_out`."""
+    all_out[:] = 0.0
+    first, last = _lit_range(a, sigma1, b, sigma2, all_edges)
+    edges, out = all_edges[first : last + 1], all_out[first:last]
     n = out.size
+    if n == 0:
+        return
     times = np.empty(6, np.float64)
     times[0] = 0.0
     count = _meeting_times(a, b, times, 1)
@@ -204,9 +224,8 @@ def _visible(a, sigma1, b, sigma2, edges, out):
     steps = _steps(a, sigma1, b, sigma2, pixel)
     part_a, part_b = np.empty(4, np.float64), np.empty(4, np.float64)
     low, high = np.empty(n, np.float64), np.empty(n, np.float64)
-    out[:] = 0.0
     for c in range(count):
-        pieces = max(1, int(ceil(steps * (cuts[c + 1] - cuts[c]))))
+        pieces = max(1, ceil(steps * (cuts[c + 1] - cuts[c])))
         duration = (cuts[c + 1] - cuts[c]) / pieces
         for s in range(pieces):
             start = cuts[c] + s * duration
@@ -221,7 +240,7 @@ def _visible(a, sigma1, b, sigma2, edges, out):
 
 
 @jit
-def _zoomed(opening, zoom):
+def _zoomed(opening: Any, zoom: Any) -> Any:
     """Edges times a magnification; the edges of absent collimators stay where they are."""
     result = np.empty(4, np.float64)
     for i in range(4):
@@ -230,7 +249,7 @@ def _zoomed(opening, zoom):
 
 
 @jit
-def _across_leaves(jaws, boundaries, head, edges):
+def _across_leaves(jaws: Any, boundaries: Any, head: Any, edges: Any) -> Any:
     """Visible share across the leaves, per leaf pair and pixel, jaw transmission included."""
     rows = boundaries.size - 1
     result = np.zeros((rows, edges.size - 1), np.float64)
@@ -251,7 +270,7 @@ def _across_leaves(jaws, boundaries, head, edges):
 
 
 @jit
-def _along_leaves(jaws, leaf, head, edges, jaws_only, out):
+def _along_leaves(jaws: Any, leaf: Any, head: Any, edges: Any, jaws_only: Any, out: Any) -> None:
     """Visible share along one leaf pair, transmission of jaws and leaves included.
 
     jaws_only : share through the jaws alone, the same for every leaf pair
@@ -269,7 +288,7 @@ def _along_leaves(jaws, leaf, head, edges, jaws_only, out):
 
 
 @jit
-def add_openings(motion, head, share, along_edges, across_edges, out):
+def add_openings(motion: Any, head: Any, along_edges: Any, across_edges: Any, out: Any) -> None:
     """Add the map of one source for all intervals.
 
     Jaws across the leaves that move are taken in steps of at most half a pixel
@@ -281,8 +300,6 @@ def add_openings(motion, head, share, along_edges, across_edges, out):
     ----------
     motion : Motion
     head : Collimation
-    share : float
-        Weight of the source.
     along_edges : (n + 1,) float64, mm
         Pixel edges along the leaves' travel, evenly spaced.
     across_edges : (m + 1,) float64, mm
@@ -299,7 +316,7 @@ def add_openings(motion, head, share, along_edges, across_edges, out):
     for k in range(motion.weight.size):
         a = motion.across[k]
         way = max(abs(a[1] - a[0]), abs(a[3] - a[2])) * head.zoom_across
-        steps = max(1, int(ceil(way / max(0.5 * pixel, 0.25 * head.sigma_across))))
+        steps = max(1, ceil(way / max(0.5 * pixel, 0.25 * head.sigma_across)))
         for s in range(steps):
             start, stop = s / steps, (s + 1) / steps
             _at(a, start, stop, part_across)
@@ -318,7 +335,7 @@ def add_openings(motion, head, share, along_edges, across_edges, out):
                 leaf = _zoomed(part_leaf, head.zoom_mlc)
                 _along_leaves(jaws_along, leaf, head, along_edges, jaws_only, line)
                 for j in range(m):
-                    factor = share * motion.weight[k] / steps * side[r, j]
+                    factor = motion.weight[k] / steps * side[r, j]
                     if factor > 0:
                         for i in range(n):
                             out[j, i] += factor * line[i]

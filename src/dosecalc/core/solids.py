@@ -24,6 +24,8 @@ from dosecalc.core._jit import jit
 __all__ = ["Cuts", "Solids", "fill_voxels"]
 
 _TINY = 1e-9
+# Voxels are looked at in cubes of this many first: most have one owner.
+_BLOCK = 8
 _OUTSIDE, _PARTLY, _INSIDE = -1, 0, 1
 
 
@@ -56,7 +58,7 @@ class Cuts(NamedTuple):
 
 
 @jit
-def _offset_from_axis(solids, s, point, radial):
+def _offset_from_axis(solids: Any, s: Any, point: Any, radial: Any) -> Any:
     """Vector from a round solid's centre or axis to a point, into `radial`; its length."""
     along = 0.0
     for i in range(3):
@@ -70,7 +72,7 @@ def _offset_from_axis(solids, s, point, radial):
 
 
 @jit
-def _largest(vector):
+def _largest(vector: Any) -> Any:
     """Index of the component with the largest magnitude."""
     best = 0
     for i in range(1, 3):
@@ -80,7 +82,7 @@ def _largest(vector):
 
 
 @jit
-def _state(solids, s, centre, half, work):
+def _state(solids: Any, s: Any, centre: Any, half: Any, work: Any) -> Any:
     """Whether a cell is outside, partly in or inside a solid, and the axis to measure along.
 
     Round faces are judged by the ball around the cell, which only sends some
@@ -111,7 +113,7 @@ def _state(solids, s, centre, half, work):
 
 
 @jit
-def _cut_line(solids, s, point, axis, length, work):
+def _cut_line(solids: Any, s: Any, point: Any, axis: Any, length: Any, work: Any) -> Any:
     """Part of the line ``point + t * axis``, 0 <= t <= length, inside a solid: from, to."""
     low, high = 0.0, length
     for p in range(solids.plane_starts[s], solids.plane_starts[s + 1]):
@@ -144,19 +146,24 @@ def _cut_line(solids, s, point, axis, length, work):
 
 
 @jit
-def _share_line(low, high, first, length, free, share, weight):
+def _share_line(
+    lines: Any, first: Any, n_solids: Any, length: Any, share: Any, weight: Any
+) -> None:
     """Give each part of a line to the last solid that holds it; `share[0]` is the background.
 
-    low, high : (m,) part of the line inside each solid; solids before `first` own nothing
-    free : (m + 2, 2) work space, the parts that no later solid owns
+    The first `n_solids` rows of `lines` are the part of the line inside each solid, the
+    others work space for the parts that no later solid owns. Solids before `first` own
+    nothing.
     """
+    free = lines[n_solids:]
     free[0, 0], free[0, 1] = 0.0, length
     count = 1
-    for s in range(low.shape[0] - 1, first - 1, -1):
-        if high[s] <= low[s]:
+    for s in range(n_solids - 1, first - 1, -1):
+        low, high = lines[s, 0], lines[s, 1]
+        if high <= low:
             continue
         for f in range(count - 1, -1, -1):
-            begin, end = max(free[f, 0], low[s]), min(free[f, 1], high[s])
+            begin, end = max(free[f, 0], low), min(free[f, 1], high)
             if end <= begin:
                 continue
             share[s + 1] += weight * (end - begin)
@@ -173,8 +180,11 @@ def _share_line(low, high, first, length, free, share, weight):
 
 
 @jit
-def _measure_cell(solids, centre, half, axis, first, n_rays, volume, share, lines, work):
+def _measure_cell(
+    solids: Any, box: Any, axis: Any, first: Any, n_rays: Any, volume: Any, share: Any, lines: Any
+) -> None:
     """Add the volume fractions of a cell by parallel lines along one axis."""
+    centre, half, states, work = box
     n_solids = solids.rounds.shape[0]
     u, v = (axis + 1) % 3, (axis + 2) % 3
     length = 2 * half[axis]
@@ -186,35 +196,71 @@ def _measure_cell(solids, centre, half, axis, first, n_rays, volume, share, line
         for j in range(n_rays):
             point[v] = centre[v] + half[v] * ((2 * j + 1) / n_rays - 1)
             for s in range(first, n_solids):
-                lines[s, 0], lines[s, 1] = _cut_line(solids, s, point, axis, length, work)
-            free = lines[n_solids:]
-            _share_line(
-                lines[:n_solids, 0], lines[:n_solids, 1], first, length, free, share, weight
-            )
+                if states[s] == _PARTLY:
+                    lines[s, 0], lines[s, 1] = _cut_line(solids, s, point, axis, length, work)
+                else:
+                    lines[s, 0], lines[s, 1] = 0.0, length if states[s] == _INSIDE else 0.0
+            _share_line(lines, first, n_solids, length, share, weight)
 
 
 @jit
-def _share_cell(solids, centre, half, n_rays, volume, share, lines, work):
-    """Add the volume of one cell to the owners of its parts."""
-    first, axis, partial = 0, 0, False
+def _owner(solids: Any, centre: Any, half: Any, states: Any, work: Any) -> Any:
+    """Which solid owns all of a box, from 1, 0 for none; -1 where it is shared.
+
+    For a shared box also the first solid that matters and the axis to measure along;
+    `states` then holds the states of the solids from the first on.
+    """
+    first, axis, shared = 0, 0, False
     for s in range(solids.rounds.shape[0] - 1, -1, -1):
         state, along = _state(solids, s, centre, half, work)
+        states[s] = state
         if state == _INSIDE:
+            if not shared:
+                return s + 1, 0, 0
             first = s
-            if not partial:
-                share[s + 1] += volume
-                return
             break
-        if state == _PARTLY and not partial:
-            partial, axis = True, along
-    if partial:
-        _measure_cell(solids, centre, half, axis, first, n_rays, volume, share, lines, work)
-    else:
-        share[0] += volume
+        if state == _PARTLY and not shared:
+            shared, axis = True, along
+    if shared:
+        return -1, first, axis
+    return 0, 0, 0
 
 
 @jit
-def _heaviest(share, density, material, totals):
+def _share_voxel(
+    solids: Any, cuts: Any, voxel: Any, n_rays: Any, share: Any, lines: Any, box: Any
+) -> None:
+    """Volume fraction of every owner in one voxel, cell by cell."""
+    cx, cy, cz = cuts
+    centre, half, states, work = box
+    share[:] = 0.0
+    total = 1.0
+    for i in range(3):
+        edges, starts = cuts[i].edges, cuts[i].starts
+        total *= edges[starts[voxel[i] + 1]] - edges[starts[voxel[i]]]
+    for c in range(cz.starts[voxel[2]], cz.starts[voxel[2] + 1]):
+        _place(cz.edges[c], cz.edges[c + 1], 2, centre, half)
+        for b in range(cy.starts[voxel[1]], cy.starts[voxel[1] + 1]):
+            _place(cy.edges[b], cy.edges[b + 1], 1, centre, half)
+            for a in range(cx.starts[voxel[0]], cx.starts[voxel[0] + 1]):
+                _place(cx.edges[a], cx.edges[a + 1], 0, centre, half)
+                volume = 8 * half[0] * half[1] * half[2] / total
+                owner, first, axis = _owner(solids, centre, half, states, work)
+                if owner >= 0:
+                    share[owner] += volume
+                else:
+                    _measure_cell(solids, box, axis, first, n_rays, volume, share, lines)
+
+
+@jit
+def _place(low: Any, high: Any, axis: Any, centre: Any, half: Any) -> None:
+    """Set one axis of a box."""
+    centre[axis] = 0.5 * (low + high)
+    half[axis] = 0.5 * (high - low)
+
+
+@jit
+def _heaviest(share: Any, density: Any, material: Any, totals: Any) -> Any:
     """Material with the largest mass; by volume where nothing has any mass."""
     totals[:] = 0.0
     for s in range(share.shape[0]):
@@ -223,6 +269,12 @@ def _heaviest(share, density, material, totals):
         for s in range(share.shape[0]):
             totals[material[s]] += share[s]
     return np.argmax(totals)
+
+
+@jit
+def _blocks(n: Any) -> Any:
+    """Return the number of blocks that hold n voxels along an axis."""
+    return (n + _BLOCK - 1) // _BLOCK
 
 
 @jit
@@ -255,30 +307,30 @@ def fill_voxels(
     share = np.empty(n, np.float64)
     totals = np.empty(material.max() + 1, np.float64)
     lines = np.empty((2 * n + 1, 2), np.float64)
-    work, centre, half = np.empty(3), np.empty(3), np.empty(3)
-    cx, cy, cz = cuts
-    for k in range(out_density.shape[0]):
-        for j in range(out_density.shape[1]):
-            for i in range(out_density.shape[2]):
-                share[:] = 0.0
-                voxel = (
-                    (cx.edges[cx.starts[i + 1]] - cx.edges[cx.starts[i]])
-                    * (cy.edges[cy.starts[j + 1]] - cy.edges[cy.starts[j]])
-                    * (cz.edges[cz.starts[k + 1]] - cz.edges[cz.starts[k]])
-                )
-                for c in range(cz.starts[k], cz.starts[k + 1]):
-                    centre[2] = 0.5 * (cz.edges[c] + cz.edges[c + 1])
-                    half[2] = 0.5 * (cz.edges[c + 1] - cz.edges[c])
-                    for b in range(cy.starts[j], cy.starts[j + 1]):
-                        centre[1] = 0.5 * (cy.edges[b] + cy.edges[b + 1])
-                        half[1] = 0.5 * (cy.edges[b + 1] - cy.edges[b])
-                        for a in range(cx.starts[i], cx.starts[i + 1]):
-                            centre[0] = 0.5 * (cx.edges[a] + cx.edges[a + 1])
-                            half[0] = 0.5 * (cx.edges[a + 1] - cx.edges[a])
-                            volume = 8 * half[0] * half[1] * half[2] / voxel
-                            _share_cell(solids, centre, half, n_rays, volume, share, lines, work)
-                mean = 0.0
-                for s in range(n):
-                    mean += share[s] * density[s]
-                out_density[k, j, i] = mean
-                out_material[k, j, i] = _heaviest(share, density, material, totals)
+    box = (np.empty(3), np.empty(3), np.empty(n, np.int64), np.empty(3))
+    voxel, low, high = np.empty(3, np.int64), np.empty(3, np.int64), np.empty(3, np.int64)
+    shape = out_density.shape[::-1]
+    nz, ny, nx = out_density.shape
+    blocks = (_blocks(nz), _blocks(ny), _blocks(nx))
+    for block in np.ndindex(blocks):
+        for i in range(3):
+            low[i] = block[2 - i] * _BLOCK
+            high[i] = min(low[i] + _BLOCK, shape[i])
+            edges, starts = cuts[i].edges, cuts[i].starts
+            _place(edges[starts[low[i]]], edges[starts[high[i]]], i, box[0], box[1])
+        owner = _owner(solids, box[0], box[1], box[2], box[3])[0]
+        if owner >= 0:
+            where = (slice(low[2], high[2]), slice(low[1], high[1]), slice(low[0], high[0]))
+            out_density[where] = density[owner]
+            out_material[where] = material[owner]
+            continue
+        for k in range(low[2], high[2]):
+            for j in range(low[1], high[1]):
+                for i in range(low[0], high[0]):
+                    voxel[0], voxel[1], voxel[2] = i, j, k
+                    _share_voxel(solids, cuts, voxel, n_rays, share, lines, box)
+                    mean = 0.0
+                    for s in range(n):
+                        mean += share[s] * density[s]
+                    out_density[k, j, i] = mean
+                    out_material[k, j, i] = _heaviest(share, density, material, totals)

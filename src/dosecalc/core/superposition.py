@@ -39,9 +39,12 @@ from numpy.typing import NDArray
 
 from dosecalc.core._jit import jit, jit_parallel
 
-__all__ = ["STAGES", "Directions", "Medium", "sweep"]
+__all__ = ["STAGES", "TERMS", "Directions", "Medium", "sweep"]
 
 STAGES = 5
+
+# Energy, its moments along two axes within a cell of ray directions, and its hardness.
+TERMS = 4
 
 # Added to every stage in every voxel so that what has all but died away does not reach
 # the denormal numbers, which are a hundred times slower; released energy is of order 1.
@@ -58,9 +61,9 @@ class Medium(NamedTuple):
 
     scaling : (nb, nd, nc) float32
         Radiological length per geometric length, relative to water.
-    released : (channels, nb, nd, nc) float32
-        Energy released per voxel and spectral channel, scaled to be of order 1.
-    node : (nb, nd, nc) int16
+    released : (TERMS, nb, nd, nc) float32
+        Energy released per voxel, in the terms of the amplitudes, scaled to be of order 1.
+    cell : (nb, nd, nc) int16
         Row of the amplitude table that holds for the voxel's ray direction.
     first, last : (nb, nd) int32
         Range of c in which energy is released, last excluded; empty rows have first >= last.
@@ -68,7 +71,7 @@ class Medium(NamedTuple):
 
     scaling: NDArray[np.float32]
     released: NDArray[np.float32]
-    node: NDArray[np.int16]
+    cell: NDArray[np.int16]
     first: NDArray[np.int32]
     last: NDArray[np.int32]
 
@@ -82,8 +85,8 @@ class Directions(NamedTuple):
         Voxels moved sideways per plane advanced.
     rate : (n,) float32
         The stage rate a times the path length per plane: 1 / relative scaling.
-    amplitude : (n, nodes, channels, STAGES) float32
-        Fraction of a channel's energy sent into each stage.
+    amplitude : (n, cells, STAGES, TERMS) float32
+        Fraction of each term of the released energy sent into each stage.
     """
 
     forward: NDArray[np.bool_]
@@ -93,50 +96,59 @@ class Directions(NamedTuple):
     amplitude: NDArray[np.float32]
 
 
+# The functions below work on whole rows and a range of voxels c0 <= c < c1 in them, because
+# slices cost more than the arithmetic on a row. The range comes as unsigned integers: an
+# index that might be negative is checked in every turn and keeps a loop from being
+# vectorised. A line is stored at the c of the voxel it is in;
+# when the lines move sideways, what they carry is moved. Each loop writes to one array and
+# reads few: with more, the compiler would not check that none overlap and would not vectorise it.
+
+
+@jit
+def _mix(into, c0, c1, factors, stage, v0, v1, v2, v3):
+    """Energy entering one stage: the terms of the released energy, each times its factor."""
+    f0, f1, f2, f3 = factors[stage, 0], factors[stage, 1], factors[stage, 2], factors[stage, 3]
+    for i in range(c0, c1):
+        into[i] = f0 * v0[i] + f1 * v1[i] + f2 * v2[i] + f3 * v3[i]
+
+
 @jit
 def _fill_sources(medium, amplitude, b, d, source):
-    """Energy entering each stage, (STAGES, nc), for the voxels of one row that release energy.
+    """Energy entering each stage for the voxels of one row that release energy.
 
-    Works on runs of voxels with the same node, so that the inner loop has
-    constant coefficients and is vectorised.
+    Works on runs of voxels with the same cell, so that the inner loop has constant
+    coefficients.
     """
-    channels = medium.released.shape[0]
-    node = medium.node[b, d]
+    cell = medium.cell[b, d]
+    v0, v1 = medium.released[0, b, d], medium.released[1, b, d]
+    v2, v3 = medium.released[2, b, d], medium.released[3, b, d]
     c, last = medium.first[b, d], medium.last[b, d]
     while c < last:
         end = c + 1
-        while end < last and node[end] == node[c]:
+        while end < last and cell[end] == cell[c]:
             end += 1
-        for stage in range(STAGES):
-            into = source[stage][c:end]
-            factor = amplitude[node[c], 0, stage]
-            values = medium.released[0, b, d][c:end]
-            for i in range(into.size):
-                into[i] = factor * values[i]
-            for channel in range(1, channels):
-                factor = amplitude[node[c], channel, stage]
-                values = medium.released[channel, b, d][c:end]
-                for i in range(into.size):
-                    into[i] += factor * values[i]
+        factors = amplitude[cell[c]]
+        c0, c1 = np.uint64(c), np.uint64(end)
+        _mix(source[0], c0, c1, factors, 0, v0, v1, v2, v3)
+        _mix(source[1], c0, c1, factors, 1, v0, v1, v2, v3)
+        _mix(source[2], c0, c1, factors, 2, v0, v1, v2, v3)
+        _mix(source[3], c0, c1, factors, 3, v0, v1, v2, v3)
+        _mix(source[4], c0, c1, factors, 4, v0, v1, v2, v3)
         c = end
 
 
-# The loops below are vectorised because each writes to one array and reads few:
-# with more arrays the compiler would not check at run time that none overlap.
-
-
 @jit
-def _path_and_survival(rate, scaling, path, survival):
+def _path_and_survival(rate, scaling, c0, c1, path, survival):
     """Radiological length p of each voxel and exp(-p), to 2e-6 relative for p < 39.
 
     The exponential is a polynomial of p/32 squared five times, because a call
     in the loop would keep it from being vectorised. The smallest p keeps the
     division by p in `_emerging` finite.
     """
-    for i in range(path.size):
+    for i in range(c0, c1):
         p = SHORTEST + rate * scaling[i]
         path[i] = p if p < LONGEST else LONGEST
-    for i in range(path.size):
+    for i in range(c0, c1):
         y = path[i] * np.float32(-1.0 / 32.0)
         e = np.float32(1.0 / 24.0) + y * np.float32(1.0 / 120.0)
         e = np.float32(1.0 / 6.0) + y * e
@@ -151,65 +163,50 @@ def _path_and_survival(rate, scaling, path, survival):
 
 
 @jit
-def _rows(stages, start, n):
-    """The n entries of each stage from `start` on, as contiguous one-dimensional arrays."""
-    end = start + n
-    return (
-        stages[0][start:end],
-        stages[1][start:end],
-        stages[2][start:end],
-        stages[3][start:end],
-        stages[4][start:end],
-    )
+def _in_transit(stages, c0, c1, total):
+    """Energy in transit, summed over the stages."""
+    r0, r1, r2, r3, r4 = stages
+    for i in range(c0, c1):
+        total[i] = r0[i] + r1[i] + r2[i] + r3[i] + r4[i]
 
 
 @jit
-def _sum_stages(rows, total):
-    """Add the energy in transit, summed over the stages, to `total`."""
-    s0, s1, s2, s3, s4 = rows
-    for i in range(total.size):
-        total[i] += s0[i] + s1[i] + s2[i] + s3[i] + s4[i]
-
-
-@jit
-def _through_voxels(rows, path, survival):
+def _through_voxels(state, c0, c1, path, survival):
     """Carry the stages through one voxel each: the homogeneous part of the solution, in place."""
-    r0, r1, r2, r3, r4 = rows
+    r0, r1, r2, r3, r4 = state
     half, third, quarter = np.float32(1 / 2), np.float32(1 / 3), np.float32(1 / 4)
-    for i in range(path.size):
+    for i in range(c0, c1):
         p = path[i]
         r0[i] = FLOOR + survival[i] * (
             r0[i] + p * (r1[i] + half * p * (r2[i] + third * p * (r3[i] + quarter * p * r4[i])))
         )
-    for i in range(path.size):
+    for i in range(c0, c1):
         p = path[i]
         r1[i] = FLOOR + survival[i] * (
             r1[i] + p * (r2[i] + half * p * (r3[i] + third * p * r4[i]))
         )
-    for i in range(path.size):
+    for i in range(c0, c1):
         p = path[i]
         r2[i] = FLOOR + survival[i] * (r2[i] + p * (r3[i] + half * p * r4[i]))
-    for i in range(path.size):
+    for i in range(c0, c1):
         r3[i] = FLOOR + survival[i] * (r3[i] + path[i] * r4[i])
-    for i in range(path.size):
+    for i in range(c0, c1):
         r4[i] = FLOOR + survival[i] * r4[i]
 
 
 @jit
-def _emerging(rows, path, survival, average):
+def _emerging(source, c0, c1, path, survival, average):
     """What of the energy released in a voxel leaves it, stage by stage, in place.
 
     With g_k = (1/p) P(k + 1, p), found by g_k = g_{k-1} - e^{-p} p^{k-1} / k!, whose
-    rounding error stays below 1e-7 of the energy released.
+    rounding error stays below 1e-7 of the energy released. The sum over k of
+    g_k s_{m+k} is g_0 times the sum of the s less e^{-p} times what the recurrence takes off.
     """
-    s0, s1, s2, s3, s4 = rows
+    s0, s1, s2, s3, s4 = source
     half, third, quarter = np.float32(1 / 2), np.float32(1 / 3), np.float32(1 / 4)
-    one = np.float32(1.0)
-    for i in range(path.size):
-        average[i] = (one - survival[i]) / path[i]
-    # s_m <- sum_k g_k s_{m+k}, written as g_0 times the whole sum less e^{-p} times what
-    # the recurrence takes off, so that each loop reads at most eight arrays.
-    for i in range(path.size):
+    for i in range(c0, c1):
+        average[i] = (np.float32(1.0) - survival[i]) / path[i]
+    for i in range(c0, c1):
         p = path[i]
         t4 = s4[i]
         t3 = s3[i] + t4
@@ -217,59 +214,36 @@ def _emerging(rows, path, survival, average):
         t1 = s1[i] + t2
         taken = t1 + half * p * (t2 + third * p * (t3 + quarter * p * t4))
         s0[i] = average[i] * (s0[i] + t1) - survival[i] * taken
-    for i in range(path.size):
+    for i in range(c0, c1):
         p = path[i]
         t4 = s4[i]
         t3 = s3[i] + t4
         t2 = s2[i] + t3
         taken = t2 + half * p * (t3 + third * p * t4)
         s1[i] = average[i] * (s1[i] + t2) - survival[i] * taken
-    for i in range(path.size):
+    for i in range(c0, c1):
         t4 = s4[i]
         t3 = s3[i] + t4
         s2[i] = average[i] * (s2[i] + t3) - survival[i] * (t3 + half * path[i] * t4)
-    for i in range(path.size):
+    for i in range(c0, c1):
         s3[i] = average[i] * (s3[i] + s4[i]) - survival[i] * s4[i]
-    for i in range(path.size):
+    for i in range(c0, c1):
         s4[i] = average[i] * s4[i]
 
 
 @jit
-def _absorb(before, rows, absorbed):
-    """Add to each voxel what its line had before it and no longer has behind it."""
-    r0, r1, r2, r3, r4 = rows
-    for i in range(absorbed.size):
-        absorbed[i] += before[i] - (r0[i] + r1[i] + r2[i] + r3[i] + r4[i])
+def _add(into, c0, c1, values):
+    """Add a range of one row to another."""
+    for i in range(c0, c1):
+        into[i] += values[i]
 
 
 @jit
-def _advance(state, line, scaling, rate, source, c0, first, last, work, absorbed):
-    """Carry the lines of one row through one plane.
-
-    state : (STAGES, lines), updated; the row's lines begin at `line`
-    scaling, absorbed : (n,) of the voxels from c0 on; `absorbed` is added to
-    source : (STAGES, nc), energy entering the stages at first <= c < last; overwritten
-    work : (4, >= n) scratch
-    """
-    n = absorbed.size
-    path, survival = work[0][:n], work[1][:n]
-    before, average = work[2][:n], work[3][:n]
-    _path_and_survival(rate, scaling, path, survival)
-    before[:] = np.float32(0.0)
-    rows = _rows(state, line, n)
-    _sum_stages(rows, before)
-    _through_voxels(rows, path, survival)
-    if first < last:
-        i0, i1 = first - c0, last - c0
-        entering = _rows(source, first, last - first)
-        _sum_stages(entering, before[i0:i1])
-        _emerging(entering, path[i0:i1], survival[i0:i1], average[i0:i1])
-        for stage in range(STAGES):
-            into = state[stage][line + i0 : line + i1]
-            leaving = source[stage][first:last]
-            for i in range(into.size):
-                into[i] += leaving[i]
-    _absorb(before, rows, absorbed)
+def _absorb(before, state, c0, c1, absorbed):
+    """Add to each voxel what its line had before it and no longer has behind it."""
+    r0, r1, r2, r3, r4 = state
+    for i in range(c0, c1):
+        absorbed[i] += before[i] - (r0[i] + r1[i] + r2[i] + r3[i] + r4[i])
 
 
 @jit
@@ -281,20 +255,37 @@ def _shift(slope, n):
 @jit
 def _trim(state, low, high, tiny):
     """Shrink the range of lines to those that still carry more than `tiny`."""
-    while low < high and (
-        state[0, low] + state[1, low] + state[2, low] + state[3, low] + state[4, low] <= tiny
-    ):
+    r0, r1, r2, r3, r4 = state
+    while low < high and r0[low] + r1[low] + r2[low] + r3[low] + r4[low] <= tiny:
         low += 1
-    while high > low and (
-        state[0, high - 1]
-        + state[1, high - 1]
-        + state[2, high - 1]
-        + state[3, high - 1]
-        + state[4, high - 1]
-        <= tiny
-    ):
+    while high > low:
+        last = high - 1
+        if r0[last] + r1[last] + r2[last] + r3[last] + r4[last] > tiny:
+            break
         high -= 1
     return low, high
+
+
+@jit
+def _move(values, by, low, high):
+    """Move a range of a row by one voxel up or down; what leaves the row is lost."""
+    one = np.uint64(1)
+    if by > 0:
+        end = np.uint64(min(high, values.size - 1))
+        for i in range(end - np.uint64(low)):
+            values[end - i] = values[end - i - one]
+        values[low] = np.float32(0.0)
+    else:
+        for c in range(np.uint64(max(low, 1)), np.uint64(high)):
+            values[c - one] = values[c]
+        values[high - 1] = np.float32(0.0)
+
+
+@jit
+def _five(n):
+    """Five rows of n zeros, one for each stage."""
+    z = np.float32
+    return np.zeros(n, z), np.zeros(n, z), np.zeros(n, z), np.zeros(n, z), np.zeros(n, z)
 
 
 @jit
@@ -302,50 +293,52 @@ def _sweep_row(medium, directions, k, row, tiny, absorbed):
     """All lines of direction k that start in row `row`, from the first plane to the last.
 
     `row` counts the lattice rows; those that enter through a side face have
-    numbers outside the grid. A line's number j is its c in the first plane plus
-    an offset that keeps it from being negative.
+    numbers outside the grid. Lines low <= c < high may carry energy.
     """
     nb, nd, nc = medium.scaling.shape
     slope_b, slope_c = directions.slope_b[k], directions.slope_c[k]
     rate = directions.rate[k]
-    amplitude = directions.amplitude[k]
-    total_shift = _shift(slope_c, nd - 1)
-    offset = max(0, total_shift)
-    lines = nc + abs(total_shift)
-    state = np.zeros((STAGES, lines), np.float32)
-    source = np.zeros((STAGES, nc), np.float32)
-    work = np.empty((4, nc), np.float32)
-    low, high = lines, 0
+    state, source = _five(nc), _five(nc)
+    path, survival, before, average, _ = _five(nc)
+    low, high = nc, 0
     for n in range(nd):
+        by = _shift(slope_c, n) - _shift(slope_c, n - 1) if n > 0 else 0
+        if by != 0 and low < high:
+            _move(state[0], by, low, high)
+            _move(state[1], by, low, high)
+            _move(state[2], by, low, high)
+            _move(state[3], by, low, high)
+            _move(state[4], by, low, high)
+            low, high = max(low + min(by, 0), 0), min(high + max(by, 0), nc)
         d = n if directions.forward[k] else nd - 1 - n
         b = row + _shift(slope_b, n)
         if b < 0 or b >= nb:
             continue
-        start = offset - _shift(slope_c, n)  # number of the line at c = 0
         first, last = medium.first[b, d], medium.last[b, d]
         if first < last:
-            low, high = min(low, start + first), max(high, start + last)
-            _fill_sources(medium, amplitude, b, d, source)
-        j0, j1 = max(low, start), min(high, start + nc)
-        if j0 >= j1:
+            low, high = min(low, first), max(high, last)
+        if low >= high:
             continue
-        c0, c1 = j0 - start, j1 - start
-        _advance(
-            state,
-            j0,
-            medium.scaling[b, d, c0:c1],
-            rate,
-            source,
-            c0,
-            first,
-            last,
-            work,
-            absorbed[b, d, c0:c1],
-        )
+        c0, c1 = np.uint64(low), np.uint64(high)
+        _path_and_survival(rate, medium.scaling[b, d], c0, c1, path, survival)
+        _in_transit(state, c0, c1, before)
+        _through_voxels(state, c0, c1, path, survival)
+        if first < last:
+            _fill_sources(medium, directions.amplitude[k], b, d, source)
+            s0, s1 = np.uint64(first), np.uint64(last)
+            _in_transit(source, s0, s1, average)
+            _add(before, s0, s1, average)
+            _emerging(source, s0, s1, path, survival, average)
+            _add(state[0], s0, s1, source[0])
+            _add(state[1], s0, s1, source[1])
+            _add(state[2], s0, s1, source[2])
+            _add(state[3], s0, s1, source[3])
+            _add(state[4], s0, s1, source[4])
+        _absorb(before, state, c0, c1, absorbed[b, d])
         if first >= last:
             low, high = _trim(state, low, high, tiny)
             if low >= high:
-                low, high = lines, 0
+                low, high = nc, 0
 
 
 @jit_parallel

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dosecalc.core._jit import jit, jit_parallel
 
-__all__ = ["BeamGeometry", "Spectral", "attenuate", "tilt_nodes", "voxel_fluence"]
+__all__ = ["BeamGeometry", "Spectral", "attenuate", "tilt_cells", "voxel_fluence"]
 
 
 class BeamGeometry(NamedTuple):
@@ -242,24 +242,37 @@ def attenuate(beam, spectral, density, material, fluence, start, released):
 
 
 @jit_parallel
-def tilt_nodes(beam, first_u, first_v, step, count_u, count_v, fluence, node):
-    """Number of the tabulated ray nearest to each voxel's ray, into `node` [z, y, x] int16.
+def tilt_cells(beam, tilts, fluence, cell, along_u, along_v):
+    """Cell of the tilt grid that each voxel's ray lies in, and where in the cell.
 
-    The rays' tangents are first_u + step * i and first_v + step * j, number
-    j * count_u + i; voxels without fluence get 0.
+    Parameters
+    ----------
+    beam : BeamGeometry
+    tilts : (first_u, first_v, step, cells_u, cells_v)
+        Nodes at the tangents first_u + step * i and first_v + step * j.
+    fluence : (nz, ny, nx) float32
+        Voxels without any get cell 0.
+    cell : (nz, ny, nx) int16
+        j * cells_u + i, overwritten.
+    along_u, along_v : (nz, ny, nx) float32
+        Place within the cell, 0 to 1, overwritten.
     """
-    nz, ny, nx = node.shape
+    nz, ny, nx = cell.shape
+    first_u, first_v, step, cells_u, cells_v = tilts
     for k in prange(nz):
         z = beam.origin[2] + k * beam.spacing[2]
         for j in range(ny):
             y = beam.origin[1] + j * beam.spacing[1]
             for i in range(nx):
-                node[k, j, i] = 0
+                cell[k, j, i] = 0
+                along_u[k, j, i] = along_v[k, j, i] = 0
                 if fluence[k, j, i] <= 0:
                     continue
                 u, v, _, _ = _project(beam, beam.origin[0] + i * beam.spacing[0], y, z)
-                column = int(np.floor((u / beam.sad - first_u) / step + 0.5))
-                row = int(np.floor((v / beam.sad - first_v) / step + 0.5))
-                column = min(max(column, 0), count_u - 1)
-                row = min(max(row, 0), count_v - 1)
-                node[k, j, i] = row * count_u + column
+                place_u = (u / beam.sad - first_u) / step
+                place_v = (v / beam.sad - first_v) / step
+                column = min(max(int(np.floor(place_u)), 0), cells_u - 1)
+                row = min(max(int(np.floor(place_v)), 0), cells_v - 1)
+                cell[k, j, i] = row * cells_u + column
+                along_u[k, j, i] = place_u - column
+                along_v[k, j, i] = place_v - row

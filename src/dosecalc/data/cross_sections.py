@@ -16,6 +16,7 @@ __all__ = [
     "ELECTRON_MASS_MEV",
     "Coefficients",
     "coefficients",
+    "klein_nishina_scatter",
     "klein_nishina_scatter_spectrum",
     "klein_nishina_transfer",
 ]
@@ -87,12 +88,34 @@ def klein_nishina_transfer(energies: NDArray[np.float64]) -> NDArray[np.float64]
 
 
 def _klein_nishina(
-    energies: NDArray[np.float64],
+    energies: NDArray[np.float64], cosine: NDArray[np.float64] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Scattered over incident energy, (n, 400), and the relative weight of each angle."""
-    cosine = (np.arange(400) + 0.5) / 200 - 1
+    """Scattered over incident energy, (n, m), and the number scattered per solid angle."""
+    if cosine is None:
+        cosine = (np.arange(400) + 0.5) / 200 - 1
     ratio = 1 / (1 + energies[:, None] / ELECTRON_MASS_MEV * (1 - cosine))
     return ratio, ratio**2 * (ratio + 1 / ratio - 1 + cosine**2)
+
+
+def klein_nishina_scatter(
+    energies: NDArray[np.float64], cosine: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Energy of Compton photons and the energy they carry, by scattering angle.
+
+    Parameters
+    ----------
+    energies : (n,) float64, MeV
+    cosine : (m,) float64
+        Cosines of scattering angle that divide -1 to 1 into equal parts.
+
+    Returns
+    -------
+    scattered : (n, m) float64, MeV
+    carried : (n, m) float64
+        Share of the incident energy carried by photons scattered into each part.
+    """
+    ratio, weight = _klein_nishina(energies, cosine)
+    return ratio * energies[:, None], ratio * weight / np.sum(weight, axis=1, keepdims=True)
 
 
 def klein_nishina_scatter_spectrum(

@@ -17,8 +17,6 @@ from dosecalc.model._checks import read_only
 
 __all__ = ["EnergyDepositionKernels", "load_kernels"]
 
-_SCATTER = ("first_scatter", "second_scatter", "multiple_scatter", "radiative")
-
 # Above the last tabulated energy the kernel of that energy is stretched in proportion to
 # energy, which is how the range of electrons grows there; beyond this it is refused.
 _HIGHEST_MEV = 30.0
@@ -35,8 +33,13 @@ class EnergyDepositionKernels:
     shell_edges_cm : (24 + 1,) float64, cm
     primary : (ne, 48, 24) float64
         Deposited by the charged particles that the first interaction set in motion.
-    scatter : (ne, 48, 24) float64
-        Deposited through scattered photons, bremsstrahlung and annihilation.
+    once : (ne, 48, 24) float64
+        Deposited by photons scattered once.
+    first : (ne, 48, 24) float64
+        Deposited through photons that left the first interaction: scattered once,
+        or made by its electrons (bremsstrahlung and annihilation).
+    later : (ne, 48, 24) float64
+        Deposited through photons scattered twice or more.
     sha256 : str
         Of the data file.
     """
@@ -45,7 +48,9 @@ class EnergyDepositionKernels:
     cone_edges_deg: NDArray[np.float64]
     shell_edges_cm: NDArray[np.float64]
     primary: NDArray[np.float64]
-    scatter: NDArray[np.float64]
+    once: NDArray[np.float64]
+    first: NDArray[np.float64]
+    later: NDArray[np.float64]
     sha256: str
 
     def __post_init__(self) -> None:
@@ -53,29 +58,31 @@ class EnergyDepositionKernels:
             object.__setattr__(
                 self, name, read_only(getattr(self, name), np.float64, what=name, ndim=1)
             )
-        for name in ("primary", "scatter"):
+        for name in ("primary", "once", "first", "later"):
             object.__setattr__(
                 self, name, read_only(getattr(self, name), np.float64, what=name, ndim=3)
             )
 
-    def primary_at(self, energies: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Primary kernels ``(n, 48, 24)`` at photon energies ``(n,)``, MeV; see `_interpolate`."""
-        return self._interpolate(self.primary, energies)
+    def at(self, component: str, energies: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Kernels ``(n, 48, 24)`` of one component at photon energies ``(n,)``, MeV.
 
-    def scatter_at(self, energies: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Scatter kernels ``(n, 48, 24)`` at photon energies ``(n,)``, MeV; see `_interpolate`."""
-        return self._interpolate(self.scatter, energies)
+        Interpolated linearly in energy, which keeps the mean range right: the range of
+        electrons is nearly proportional to the photon energy, so a mixture of two
+        kernels weighted linearly in energy has the right mean; weighted in
+        log(energy) it would be up to 2 % too long. Below the lowest tabulated
+        energy its kernel is used unchanged.
 
-    def _interpolate(
-        self, table: NDArray[np.float64], energies: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Interpolate linearly in energy, which keeps the mean range right.
+        Parameters
+        ----------
+        component : {"primary", "once", "first", "later"}
+        energies : (n,) float64, MeV, up to 30
 
-        The range of the electrons is nearly proportional to the photon energy,
-        so a mixture of two kernels weighted linearly in energy has the right
-        mean; weighted in log(energy) it would be up to 2 % too long.
-        Below the lowest tabulated energy its kernel is used unchanged.
+        Raises
+        ------
+        OutsideValidityError
+            Above 30 MeV.
         """
+        table: NDArray[np.float64] = getattr(self, component)
         if energies.max() > _HIGHEST_MEV:
             raise OutsideValidityError(
                 f"photon energy {energies.max():.1f} MeV: the deposition kernels reach "
@@ -117,6 +124,8 @@ def load_kernels() -> EnergyDepositionKernels:
             cone_edges_deg=data["cone_edges_deg"],
             shell_edges_cm=data["shell_edges_cm"],
             primary=data["primary"].astype(np.float64),
-            scatter=sum(data[name].astype(np.float64) for name in _SCATTER),
+            once=data["first_scatter"].astype(np.float64),
+            first=data["first_scatter"].astype(np.float64) + data["radiative"],
+            later=data["second_scatter"].astype(np.float64) + data["multiple_scatter"],
             sha256=digest,
         )

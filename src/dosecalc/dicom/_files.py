@@ -13,7 +13,7 @@ from pydicom.uid import UID
 from dosecalc.dicom._common import attribute, looks_like_dicom, parse_dataset, text
 from dosecalc.errors import DicomError, InputError
 
-__all__ = ["FoundFile", "SourceFile", "refuse_several_patients", "scan_folder"]
+__all__ = ["FoundFile", "SourceFile", "read_file", "refuse_several_patients", "scan_folder"]
 
 _KINDS = {
     "1.2.840.10008.5.1.4.1.1.2": "CT",
@@ -77,11 +77,12 @@ def scan_folder(folder: Path) -> list[FoundFile]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: not a folder; give the folder that holds the DICOM files")
-    found = [_read(path, folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    found = [read_file(path, folder) for path in sorted(folder.rglob("*")) if path.is_file()]
     return _without_copies(found)
 
 
-def _read(path: Path, folder: Path) -> FoundFile:
+def read_file(path: Path, folder: Path) -> FoundFile:
+    """Read one file below `folder` and tell what it is."""
     name = path.relative_to(folder).as_posix()
     try:
         with path.open("rb") as stream:
@@ -98,7 +99,7 @@ def _read(path: Path, folder: Path) -> FoundFile:
     sop_class = text(dataset, "SOPClassUID")
     modality = text(dataset, "Modality")
     kind = _KINDS.get(sop_class) or (modality if modality in _KINDS.values() else "other DICOM")
-    remark = UID(sop_class).name if kind == "other DICOM" else ""
+    remark = (UID(sop_class).name or "no SOP class") if kind == "other DICOM" else ""
     uid = text(dataset, "SOPInstanceUID")
     return FoundFile(SourceFile(name, kind, digest, uid, remark=remark), dataset)
 

@@ -16,7 +16,7 @@ from pydicom.uid import (
 )
 
 from dosecalc.dicom._common import integer, name_of, number, text, uid, vector
-from dosecalc.dicom._orientation import image_axes, layout
+from dosecalc.dicom._orientation import ROOM_AXES, image_axes, layout
 from dosecalc.dicom._pixels import stored_values
 from dosecalc.errors import DicomError, UnsupportedError
 from dosecalc.model import CtImage, PatientPosition
@@ -82,6 +82,7 @@ def read_ct(
     slices.sort(key=lambda s: s.height)
     step = _slice_step(slices, notes, slice_thickness_ok)
     lies = _agreed_position(first, position, notes)
+    _note_odd_drawing(first, lies, notes)
     rows, columns = integer(first.dataset, "Rows"), integer(first.dataset, "Columns")
     between_rows, between_columns = first.pixel_spacing
     place = layout(
@@ -220,9 +221,9 @@ def _slice_step(slices: list[_Slice], notes: list[str], slice_thickness_ok: bool
     different = {t for t in stated if t is not None and abs(t - step) > _STEP_TOLERANCE_MM}
     if different:
         listed = ", ".join(f"{t:g}" for t in sorted(different)[:3])
-        notes.append(
-            f"SliceThickness {listed} mm differs from the slice spacing {step:g} mm (used)"
-        )
+        notes.append(f"SliceThickness {listed} mm differs from the slice spacing; {step:g} mm used")
+    if step > _COARSE_MM:
+        notes.append(f"CT slices are {step:g} mm apart: what lies between them is not seen")
     return step
 
 
@@ -277,6 +278,19 @@ def _agreed_position(
     return stated or PatientPosition.HFS
 
 
+def _note_odd_drawing(first: _Slice, lies: PatientPosition, notes: list[str]) -> None:
+    """Note axial images whose columns do not run towards the floor, as the position has it.
+
+    Positions in the patient stay right, but one of the two statements may be wrong.
+    """
+    down = np.array(ROOM_AXES[lies][1])
+    if first.axes[0][2] != 0 and not np.array_equal(first.axes[1], down):
+        notes.append(
+            f"the images are not drawn as scanned in {lies.value} (columns towards the floor): "
+            "check PatientPosition"
+        )
+
+
 def _hounsfield(
     slices: list[_Slice], shape: tuple[int, int], notes: list[str]
 ) -> NDArray[np.float32]:
@@ -300,9 +314,7 @@ def _hounsfield(
         if not (low > -_HU_LIMIT and high < _HU_LIMIT):
             raise DicomError(f"{one.where}: CT numbers from {low:g} to {high:g} are no HU")
     if padded:
-        notes.append(
-            f"{padded} padding pixels outside the field of view taken as air ({_AIR_HU} HU)"
-        )
+        notes.append(f"{padded} padding pixels taken as air ({_AIR_HU:g} HU)")
     return volume
 
 

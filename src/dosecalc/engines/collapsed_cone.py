@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,12 @@ from dosecalc import __version__
 from dosecalc.beam import beam_fluences
 from dosecalc.beam.fluence import Fluence
 from dosecalc.core.lattice import coarsen, interpolate_up, split_release
-from dosecalc.core.superposition import Directions, Medium, sweep
-from dosecalc.core.terma import BeamGeometry, attenuate, tilt_nodes, voxel_fluence
+from dosecalc.core.superposition import TERMS, Directions, Medium, sweep
+from dosecalc.core.terma import BeamGeometry, attenuate, tilt_cells, voxel_fluence
 from dosecalc.data.electrons import collision_stopping_power
 from dosecalc.data.deposition import EnergyDepositionKernels, load_kernels
 from dosecalc.data.materials import Material, load_material
-from dosecalc.engines.cone_kernels import ConeTable, TiltGrid, make_cone_table, tilt_grid
+from dosecalc.engines.cone_kernels import UPRIGHT, ConeTable, TiltGrid, make_cone_table, tilt_grid
 from dosecalc.engines.spectral import Channels, MaterialScaling, make_channels, material_scaling
 from dosecalc.errors import InputError
 from dosecalc.model import Dose, Grid, Machine, Phantom, Plan
@@ -38,6 +39,11 @@ MEV_PER_G_TO_GRAY = 1.602176634e-10
 _WHOLE_SCATTER_VOXEL_MM = 5.0
 _LARGEST_PRIMARY_VOXEL_MM = 1.5
 _PRIMARY_REACH_MM = 30.0
+_LATER_VOXEL_RATIO = 2.0
+
+# Below this share of the largest fluence the released energy varies slowly: there it comes
+# through the collimators or from a wide source.
+_FAINT = 0.03
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class CollapsedConeSettings:
     ----------
     directions : int, 24 to 1000
         About how many cones the sphere is divided into.
-    channels : int, 1 to 4
+    channels : int, 1 or 2
         Spectral channels; 1 ignores the hardening of the kernels (not of the beam).
     primary_voxel_mm : float
         Voxels are divided across the beam until they are no larger than this.
@@ -72,8 +78,8 @@ class CollapsedConeSettings:
     def __post_init__(self) -> None:
         if not 24 <= self.directions <= 1000:
             raise InputError(f"{self.directions} directions: choose from 24 to 1000")
-        if not 1 <= self.channels <= 4:
-            raise InputError(f"{self.channels} spectral channels: choose from 1 to 4")
+        if self.channels not in (1, 2):
+            raise InputError(f"{self.channels} spectral channels: choose 1 or 2")
         if self.dose_to not in ("medium", "water"):
             raise InputError(f"dose_to = {self.dose_to!r}: choose 'medium' or 'water'")
         for name in ("primary_voxel_mm", "scatter_voxel_mm", "arc_bin_deg", "fluence_pixel_mm"):
@@ -186,13 +192,15 @@ def fluence_dose(
         return flux
     scene = _scene(phantom, fluence, settings)
     box = _bounding_box(flux > 0)
-    released = np.zeros((scene.channels.table.release.shape[1], *flux[box].shape), np.float32)
-    _attenuate_in_box(phantom, scene, geometry, box, flux, released)
+    released = _released(phantom, scene, geometry, box, flux)
     n = released.shape[0] // 2
     tilts = _tilts(geometry)
-    primary = _primary_dose(phantom, scene, geometry, box, flux, released[:n], tilts, settings)
-    scatter = _scatter_dose(phantom, scene, geometry, box, flux, released[n:], tilts, settings)
-    dose = primary + scatter
+    bright = _bounding_box(flux > _FAINT * flux.max())
+    dose = _primary_dose(phantom, scene, geometry, bright, released[:n], tilts, settings)
+    dose += _scatter_dose(phantom, scene, geometry, released[n:], tilts, settings)
+    if bright != box:
+        released[(slice(0, n), *bright)] = 0
+        dose += _faint_dose(phantom, scene, geometry, released[:n], tilts, settings)
     if settings.dose_to == "water":
         dose *= _water_to_medium(phantom)[phantom.material]
     dose *= np.float32(MEV_PER_G_TO_GRAY)
@@ -245,25 +253,25 @@ def _bounding_box(where: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
     return spans[0], spans[1], spans[2]
 
 
-def _attenuate_in_box(
+def _released(
     phantom: Phantom,
     scene: _Scene,
     geometry: BeamGeometry,
     box: tuple[slice, slice, slice],
     flux: NDArray[np.float32],
-    released: NDArray[np.float32],
-) -> None:
-    """Released energy per voxel, MeV, in the box; the rays cross the whole phantom."""
+) -> NDArray[np.float32]:
+    """Released energy per voxel, MeV, (channels, nz, ny, nx); none outside the box."""
+    channels = scene.channels.table.release.shape[1]
+    inside = np.zeros((channels, *flux[box].shape), np.float32)
+    start = np.array([s.start for s in box], np.int64)
     attenuate(
-        geometry,
-        scene.channels.table,
-        phantom.density,
-        scene.material,
-        flux,
-        np.array([s.start for s in box], np.int64),
-        released,
+        geometry, scene.channels.table, phantom.density, scene.material, flux, start, inside
     )
-    released *= np.float32(phantom.grid.voxel_volume_cm3)
+    released = np.zeros((channels, *flux.shape), np.float32)
+    np.multiply(
+        inside, np.float32(phantom.grid.voxel_volume_cm3), out=released[(slice(None), *box)]
+    )
+    return released
 
 
 def _tilts(geometry: BeamGeometry) -> TiltGrid:
@@ -276,21 +284,25 @@ def _tilts(geometry: BeamGeometry) -> TiltGrid:
     return tilt_grid(lower, upper)
 
 
-def _nodes(
-    geometry: BeamGeometry, tilts: TiltGrid, flux: NDArray[np.float32]
-) -> NDArray[np.int16]:
-    node = np.empty(flux.shape, np.int16)
-    tilt_nodes(
-        geometry,
-        tilts.first_u,
-        tilts.first_v,
-        tilts.step,
-        tilts.count_u,
-        tilts.count_v,
-        flux,
-        node,
-    )
-    return node
+class _Tilted(NamedTuple):
+    """Released energy in the terms of a `ConeTable`: (TERMS, nz, ny, nx), and the cells."""
+
+    terms: NDArray[np.float32]
+    cell: NDArray[np.int16]
+
+
+def _tilted(geometry: BeamGeometry, tilts: TiltGrid, released: NDArray[np.float32]) -> _Tilted:
+    shape = released.shape[1:]
+    cell = np.zeros(shape, np.int16)
+    terms = np.zeros((TERMS, *shape), np.float32)
+    if tilts != UPRIGHT:
+        grid = (tilts.first_u, tilts.first_v, tilts.step, tilts.cells_u, tilts.cells_v)
+        tilt_cells(geometry, grid, released[0], cell, terms[1], terms[2])
+        terms[1:3] *= released[0]
+    terms[0] = released[0]
+    if released.shape[0] > 1:
+        terms[3] = released[1]
+    return _Tilted(terms, cell)
 
 
 def _primary_dose(
@@ -298,7 +310,6 @@ def _primary_dose(
     scene: _Scene,
     geometry: BeamGeometry,
     box: tuple[slice, slice, slice],
-    flux: NDArray[np.float32],
     released: NDArray[np.float32],
     tilts: TiltGrid,
     settings: CollapsedConeSettings,
@@ -311,27 +322,22 @@ def _primary_dose(
     density = phantom.density[region]
     scaling = density * scene.scaling.electron_range[scene.material[region]].astype(np.float32)
     whole = np.zeros((released.shape[0], *density.shape), np.float32)
-    whole[(slice(None), *inner)] = released
+    whole[(slice(None), *inner)] = released[(slice(None), *box)]
     factors = _division(geometry, settings)
     fine = _subgrid_geometry(geometry, region, factors)
     shape = tuple(n * f for n, f in zip(density.shape, factors, strict=True))
     fine_flux = np.zeros(shape, np.float32)
     voxel_fluence(fine, shape, fine_flux)
-    # A voxel on the edge can see the field while no centre of its subvoxels projects into
-    # it only by rounding; its energy must not be lost.
     fine_released = np.zeros((released.shape[0], *shape), np.float32)
     split_release(whole, fine_flux, factors, fine_released)
     table = make_cone_table(
         scene.channels.primary_kernels, scene.kernels, tilts, settings.directions, "prompt"
     )
-    node = _nodes(fine, tilts, fine_flux)
     fine_scaling = _repeat(scaling, factors)
-    absorbed = _transport(fine, fine_scaling, fine_released, node, table)
+    absorbed = _transport(fine, fine_scaling, _tilted(fine, tilts, fine_released), table)
     energy = np.empty(density.shape, np.float32)
     coarsen(absorbed, factors, energy)
-    local = table.local[_nodes(geometry, tilts, flux)[region]]
-    for channel in range(released.shape[0]):
-        energy += whole[channel] * local[..., channel].astype(np.float32)
+    energy += _local(whole, table)
     dose = np.zeros(phantom.grid.shape, np.float32)
     mass = density * np.float32(phantom.grid.voxel_volume_cm3)
     dose[region] = np.divide(energy, mass, out=np.zeros_like(energy), where=mass > 0)
@@ -387,51 +393,147 @@ def _scatter_dose(
     phantom: Phantom,
     scene: _Scene,
     geometry: BeamGeometry,
-    box: tuple[slice, slice, slice],
-    flux: NDArray[np.float32],
     released: NDArray[np.float32],
     tilts: TiltGrid,
     settings: CollapsedConeSettings,
 ) -> NDArray[np.float32]:
-    """Dose through scattered photons, MeV/g, on the phantom's grid."""
-    shape = phantom.grid.shape
-    factors = tuple(
-        max(1, int(settings.scatter_voxel_mm / s + 1e-6)) for s in phantom.grid.spacing[::-1]
-    )
-    coarse_shape = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
-    whole = np.zeros(shape, np.float32)
-    coarse_released = np.empty((released.shape[0], *coarse_shape), np.float32)
-    for channel in range(released.shape[0]):
-        whole[box] = released[channel]
-        coarsen(whole, factors, coarse_released[channel])
+    """Dose through scattered photons, MeV/g, on the phantom's grid.
+
+    In two steps (see `rescatter`): photons that left the first interaction, then
+    the energy that they send on from where they interact, on a lattice coarser still.
+    """
     relative = scene.scaling.scatter_range[scene.material].astype(np.float32)
-    scaling = np.empty(coarse_shape, np.float32)
-    coarsen(phantom.density * relative, factors, scaling)
-    scaling /= np.float32(np.prod(factors))
-    coarse = _subgrid_geometry(
-        geometry, (slice(0, 1), slice(0, 1), slice(0, 1)), (1, 1, 1)
-    )
-    parts = np.array(factors[::-1], float)
-    coarse = geometry._replace(
-        origin=geometry.origin + (parts - 1) / 2 * geometry.spacing,
-        spacing=geometry.spacing * parts,
+    first = _coarser(
+        _Lattice(geometry, phantom.density * relative, released), settings.scatter_voxel_mm
     )
     table = make_cone_table(
         scene.channels.scatter_kernels, scene.kernels, tilts, settings.directions, "delayed"
     )
-    node = _nodes(coarse, tilts, np.ascontiguousarray(coarse_released[0]))
-    absorbed = _transport(coarse, scaling, coarse_released, node, table)
-    for channel in range(released.shape[0]):
-        absorbed += coarse_released[channel] * table.local[node][..., channel].astype(np.float32)
-    # Energy per water-equivalent mass varies slowly across interfaces, so it is what is
-    # interpolated; the material of each voxel then says how much of it is absorbed there.
-    mass = scaling * np.float32(np.prod(coarse.spacing) / 1000)
-    fluence_like = np.divide(absorbed, mass, out=np.zeros_like(absorbed), where=mass > 1e-7)
-    dose = np.empty(shape, np.float32)
-    interpolate_up(fluence_like, factors, dose)
+    absorbed = _spread(first, tilts, table)
+    per_mass = _per_mass(first, absorbed)
+    later, energy = _later_scatter(first, scene, tilts, settings)
+    per_mass += _finer(_per_mass(later, energy), later, first)
+    dose = _finer(per_mass, first, _Lattice(geometry, phantom.density, released))
     dose *= scene.scaling.scatter_dose[scene.material].astype(np.float32)
     dose[phantom.density <= 0] = 0
     return dose
+
+
+def _faint_dose(
+    phantom: Phantom,
+    scene: _Scene,
+    geometry: BeamGeometry,
+    released: NDArray[np.float32],
+    tilts: TiltGrid,
+    settings: CollapsedConeSettings,
+) -> NDArray[np.float32]:
+    """Dose by electrons where the fluence is low and smooth (leakage, head scatter), MeV/g."""
+    relative = scene.scaling.electron_range[scene.material].astype(np.float32)
+    whole = _Lattice(geometry, phantom.density * relative, released)
+    lattice = _coarser(whole, settings.scatter_voxel_mm)
+    table = make_cone_table(
+        scene.channels.primary_kernels, scene.kernels, tilts, settings.directions, "prompt"
+    )
+    dose = _finer(_per_mass(lattice, _spread(lattice, tilts, table)), lattice, whole)
+    dose *= relative
+    dose[phantom.density <= 0] = 0
+    return dose
+
+
+def _later_scatter(
+    first: _Lattice, scene: _Scene, tilts: TiltGrid, settings: CollapsedConeSettings
+) -> tuple[_Lattice, NDArray[np.float32]]:
+    """Energy absorbed through photons scattered twice or more, and the lattice it is on."""
+    directions = max(24, settings.directions // 2)
+    lattice = _coarser(first, _LATER_VOXEL_RATIO * settings.scatter_voxel_mm)
+    released = lattice._replace(
+        released=lattice.released[:1] * np.float32(scene.channels.later_ratio)
+    )
+    table = make_cone_table(
+        scene.channels.onward_kernel, scene.kernels, tilts, directions, "delayed"
+    )
+    # The fit may leave a trace of negative energy next to a source; it cannot scatter.
+    onward = np.maximum(_spread(released, tilts, table), 0)[None]
+    table = make_cone_table(
+        scene.channels.later_kernel, scene.kernels, UPRIGHT, directions, "delayed"
+    )
+    return lattice, _spread(lattice._replace(released=onward), UPRIGHT, table)
+
+
+class _Lattice(NamedTuple):
+    """Voxels for scattered energy: their place, density scaling and released energy."""
+
+    geometry: BeamGeometry
+    scaling: NDArray[np.float32]
+    released: NDArray[np.float32]
+
+
+def _coarser(lattice: _Lattice, voxel_mm: float) -> _Lattice:
+    """Join voxels while the result is no larger than `voxel_mm`; sums energy, averages scaling."""
+    shape = lattice.scaling.shape
+    spacing = lattice.geometry.spacing
+    factors = tuple(max(1, int(voxel_mm / s + 1e-6)) for s in spacing[::-1])
+    if factors == (1, 1, 1):
+        return lattice
+    coarse_shape = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
+    scaling = np.empty(coarse_shape, np.float32)
+    coarsen(lattice.scaling, factors, scaling)
+    scaling /= np.float32(np.prod(factors))
+    released = np.empty((lattice.released.shape[0], *coarse_shape), np.float32)
+    for channel, energy in enumerate(lattice.released):
+        coarsen(np.ascontiguousarray(energy), factors, released[channel])
+    parts = np.array(factors[::-1], float)
+    origin = lattice.geometry.origin + (parts - 1) / 2 * spacing
+    geometry = lattice.geometry._replace(origin=origin, spacing=spacing * parts)
+    return _Lattice(geometry, scaling, released)
+
+
+def _finer(values: NDArray[np.float32], coarse: _Lattice, fine: _Lattice) -> NDArray[np.float32]:
+    """Interpolate from one lattice to the finer one it was joined from."""
+    ratio = np.rint(coarse.geometry.spacing / fine.geometry.spacing).astype(int)
+    if (ratio == 1).all():
+        return values
+    result = np.empty(fine.scaling.shape, np.float32)
+    interpolate_up(_sharpened(values), (int(ratio[2]), int(ratio[1]), int(ratio[0])), result)
+    return result
+
+
+def _sharpened(means: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values whose linear interpolation has, to second order, the given means over voxels.
+
+    A line through the means of three voxels has the mean (v[-1] + 6 v[0] + v[1]) / 8
+    over the middle one; taking off an eighth of the second difference undoes that.
+    """
+    values = means.copy()
+    for axis in range(3):
+        if means.shape[axis] < 3:
+            continue
+        moved = np.moveaxis(values, axis, 0)
+        moved[1:-1] -= np.diff(moved, n=2, axis=0) / 8
+    return np.maximum(values, 0)
+
+
+def _spread(lattice: _Lattice, tilts: TiltGrid, table: ConeTable) -> NDArray[np.float32]:
+    """Energy absorbed per voxel, MeV, by lines and locally."""
+    source = _tilted(lattice.geometry, tilts, lattice.released)
+    absorbed = _transport(lattice.geometry, lattice.scaling, source, table)
+    return absorbed + _local(lattice.released, table)
+
+
+def _local(released: NDArray[np.float32], table: ConeTable) -> NDArray[np.float32]:
+    """Energy absorbed (or, where negative, taken back) in the voxel that releases it."""
+    local: NDArray[np.float32] = np.tensordot(table.local.astype(np.float32), released, 1)
+    return local
+
+
+def _per_mass(lattice: _Lattice, absorbed: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Energy per water-equivalent mass, MeV/g.
+
+    It varies slowly across interfaces, so it is what is interpolated; the
+    material of each voxel then says how much of it is absorbed there.
+    """
+    mass = lattice.scaling * np.float32(np.prod(lattice.geometry.spacing) / 1000)
+    return np.divide(absorbed, mass, out=np.zeros_like(absorbed), where=mass > 1e-7)
 
 
 # Orders of axes (b, d, c) of the arrays swept along z, y and x: d the axis of advance,
@@ -442,12 +544,11 @@ _ORDERS = ((1, 0, 2), (0, 1, 2), (0, 2, 1))
 def _transport(
     geometry: BeamGeometry,
     scaling: NDArray[np.float32],
-    released: NDArray[np.float32],
-    node: NDArray[np.int16],
+    source: _Tilted,
     table: ConeTable,
 ) -> NDArray[np.float32]:
     """Energy absorbed per voxel [z, y, x] of the energy released, both MeV per voxel."""
-    unit = np.float32(released[0].max())
+    unit = np.float32(source.terms[0].max())
     absorbed = np.zeros(scaling.shape, np.float32)
     if unit <= 0:
         return absorbed
@@ -459,21 +560,21 @@ def _transport(
         if chosen.size == 0:
             continue
         order = _ORDERS[axis]
-        medium = _medium(scaling, released / unit, node, order)
+        medium = _medium(scaling, source, unit, order)
         lines = _directions(directions[chosen], spacing, order, table, chosen)
         part = np.zeros(medium.scaling.shape, np.float32)
-        sweep(medium, lines, np.float32(1e-6), part)
+        sweep(medium, lines, np.float32(3e-5), part)
         absorbed += part.transpose(np.argsort(order)) * unit
     return absorbed
 
 
 def _medium(
     scaling: NDArray[np.float32],
-    released: NDArray[np.float32],
-    node: NDArray[np.int16],
+    source: _Tilted,
+    unit: np.float32,
     order: tuple[int, int, int],
 ) -> Medium:
-    turned = np.ascontiguousarray(released.transpose((0, *(a + 1 for a in order))))
+    turned = np.ascontiguousarray(source.terms.transpose((0, *(a + 1 for a in order))) / unit)
     used = turned[0] > 0
     any_used = used.any(axis=2)
     first = np.where(any_used, used.argmax(axis=2), 0)
@@ -481,7 +582,7 @@ def _medium(
     return Medium(
         scaling=np.ascontiguousarray(scaling.transpose(order)),
         released=turned,
-        node=np.ascontiguousarray(node.transpose(order)),
+        cell=np.ascontiguousarray(source.cell.transpose(order)),
         first=first.astype(np.int32),
         last=last.astype(np.int32),
     )

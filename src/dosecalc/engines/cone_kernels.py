@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 from scipy.special import gammainc
 
-from dosecalc.core.superposition import STAGES
+from dosecalc.core.superposition import STAGES, TERMS
 from dosecalc.data.deposition import EnergyDepositionKernels
 
-__all__ = ["ConeTable", "TiltGrid", "make_cone_table", "tilt_grid"]
+__all__ = ["UPRIGHT", "ConeTable", "TiltGrid", "make_cone_table", "tilt_grid"]
 
 # Stage rates tried for each ring of cones, in units of 1 / (mean distance of deposition).
 _RATE_FACTORS = (1.4, 1.7, 2.0, 2.4, 2.8, 3.3)
@@ -23,25 +23,36 @@ _SUBDIVISIONS = 16
 
 @dataclass(frozen=True)
 class TiltGrid:
-    """Ray directions for which amplitudes are tabulated: a grid in tangents u/w and v/w.
+    """Ray directions for which amplitudes are tabulated: nodes in the tangents u/w and v/w.
 
     Kernel axes follow the diverging rays, so a cone of fixed direction sees a
-    kernel tilted by the ray of each voxel; the nearest of these rays is used.
+    kernel tilted by the ray of each voxel. Within a cell amplitudes are linear.
+    That the tilt changes continuously matters more than its size: where it does not, the
+    electrons of neighbouring rays do not diverge, and the dose is wrong by twice
+    their range over the distance from the source.
+
+    first_u, first_v : tangents of the first node
+    step : between nodes
+    cells_u, cells_v : number of cells, one less than nodes
     """
 
     first_u: float
     first_v: float
     step: float
-    count_u: int
-    count_v: int
+    cells_u: int
+    cells_v: int
 
     def rays(self) -> NDArray[np.float64]:
-        """Unit vectors (count_v * count_u, 3) in u, v, w."""
-        u = self.first_u + self.step * np.arange(self.count_u)
-        v = self.first_v + self.step * np.arange(self.count_v)
+        """Unit vectors (cells_v + 1, cells_u + 1, 3) in u, v, w."""
+        u = self.first_u + self.step * np.arange(self.cells_u + 1)
+        v = self.first_v + self.step * np.arange(self.cells_v + 1)
         vv, uu = np.meshgrid(v, u, indexing="ij")
-        rays = np.stack([uu.ravel(), vv.ravel(), np.ones(uu.size)], axis=1)
-        return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))
+        rays = np.stack([uu, vv, np.ones_like(uu)], axis=-1)
+        return np.asarray(rays / np.linalg.norm(rays, axis=-1, keepdims=True))
+
+
+# For energy that comes from everywhere: one cell, all of whose nodes are straight ahead.
+UPRIGHT = TiltGrid(0.0, 0.0, 0.0, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -55,8 +66,10 @@ class ConeTable:
         directions within a cone differ: a line carries energy by the mean
         displacement of its cone.
     rates : (n,) float64, 1/cm of water
-    amplitudes : (n, nodes, channels, STAGES) float32
-    local : (nodes, channels) float64
+    amplitudes : (n, cells, STAGES, TERMS) float32
+        For the released energy T of the first channel times 1, a and b (the
+        place within the cell, 0 to 1, along u and v), then for the second channel.
+    local : (channels,) float64
         Share absorbed where it is released (with a minus sign: taken away there
         because the fit would deposit it too early).
     """
@@ -68,19 +81,13 @@ class ConeTable:
 
 
 def tilt_grid(
-    lower: tuple[float, float], upper: tuple[float, float], step_deg: float = 2.0
+    lower: tuple[float, float], upper: tuple[float, float], step_deg: float = 3.0
 ) -> TiltGrid:
     """Tilt grid over rays with tangents between `lower` and `upper` (u, v), nodes on multiples."""
-    step = np.tan(np.radians(step_deg))
-    first = [np.floor(low / step + 0.5) for low in lower]
-    last = [np.floor(high / step + 0.5) for high in upper]
-    return TiltGrid(
-        float(first[0] * step),
-        float(first[1] * step),
-        float(step),
-        int(last[0] - first[0]) + 1,
-        int(last[1] - first[1]) + 1,
-    )
+    step = float(np.tan(np.radians(step_deg)))
+    first = [int(np.floor(low / step)) for low in lower]
+    cells = [max(1, int(np.ceil(high / step)) - n) for high, n in zip(upper, first, strict=True)]
+    return TiltGrid(first[0] * step, first[1] * step, step, cells[0], cells[1])
 
 
 @dataclass(frozen=True)
@@ -232,7 +239,7 @@ def _cached_table(
     edges: _Edges,
 ) -> ConeTable:
     kernels = np.frombuffer(content, np.float64).reshape(shape)
-    rays = grid.rays()
+    rays = grid.rays().reshape(-1, 3)
     per_solid_angle = 1 / (2 * pi * -np.diff(np.cos(edges.cones)))
     means, rates, amplitudes = [], [], []
     for ring in _rings(directions):
@@ -251,9 +258,33 @@ def _cached_table(
     return ConeTable(
         directions=np.array(means),
         rates=np.array(rates),
-        amplitudes=np.ascontiguousarray(table[..., :STAGES], dtype=np.float32),
-        local=table[..., STAGES].sum(axis=0),
+        amplitudes=_cell_terms(table[..., :STAGES], grid),
+        # How much is absorbed locally does not depend on the tilt but for rounding.
+        local=table[..., STAGES].sum(axis=0).mean(axis=0),
     )
+
+
+def _cell_terms(nodes: NDArray[np.float64], grid: TiltGrid) -> NDArray[np.float32]:
+    """Linear terms per cell, (n, cells, STAGES, TERMS), of amplitudes at nodes.
+
+    The plane through a cell's four nodes by least squares, for the first channel;
+    the second channel is a correction, and its mean over the cell is enough.
+    """
+    count, _, channels, stages = nodes.shape
+    at = nodes.reshape(count, grid.cells_v + 1, grid.cells_u + 1, channels, stages)
+    c00, c01 = at[:, :-1, :-1], at[:, :-1, 1:]
+    c10, c11 = at[:, 1:, :-1], at[:, 1:, 1:]
+    mean = (c00 + c01 + c10 + c11) / 4
+    along_u = (c01 + c11 - c00 - c10) / 2
+    along_v = (c10 + c11 - c00 - c01) / 2
+    terms = np.zeros((count, grid.cells_v * grid.cells_u, stages, TERMS), np.float32)
+    flat = (count, -1, channels, stages)
+    terms[..., 0] = (mean - along_u / 2 - along_v / 2).reshape(flat)[:, :, 0]
+    terms[..., 1] = along_u.reshape(flat)[:, :, 0]
+    terms[..., 2] = along_v.reshape(flat)[:, :, 0]
+    if channels > 1:
+        terms[..., 3] = mean.reshape(flat)[:, :, 1]
+    return terms
 
 
 def _cone_shares(ring: _Ring, cone_edges: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -29,6 +29,7 @@ from dosecalc.data.cross_sections import (
 from dosecalc.data.electrons import extrapolated_range
 from dosecalc.data.deposition import EnergyDepositionKernels
 from dosecalc.data.materials import Material
+from dosecalc.engines.rescatter import onward_kernel, rescatter_kernel
 from dosecalc.errors import OutsideValidityError
 from dosecalc.model import RadialProfile, Spectrum
 
@@ -48,7 +49,14 @@ class Channels:
     ----------
     energies : (ne,) float64, MeV
     primary_kernels, scatter_kernels : (channels, 48, 24) float64
-        Kernel of each channel; the first sums to 1, the others to 0.
+        Kernel of each channel; the first sums to 1, the others to 0. The scatter
+        kernels are those of photons that left the first interaction.
+    later_ratio : float
+        Energy deposited by photons scattered twice or more per energy deposited
+        by the photons that left the first interaction, in unlimited water.
+    onward_kernel, later_kernel : (1, 48, 24) float64
+        Where once-scattered photons interact, by the energy they scatter on, and
+        how that energy spreads from there; see `rescatter`.
     table : Spectral
         Tables for `dosecalc.core.terma.attenuate`; its channels are the primary
         ones followed by the scatter ones.
@@ -57,6 +65,9 @@ class Channels:
     energies: NDArray[np.float64]
     primary_kernels: NDArray[np.float64]
     scatter_kernels: NDArray[np.float64]
+    later_ratio: float
+    onward_kernel: NDArray[np.float64]
+    later_kernel: NDArray[np.float64]
     table: Spectral
 
 
@@ -134,13 +145,13 @@ def make_channels(
     channels = min(channels, energies.size)
     data = [coefficients(m, energies) for m in materials]
     water = data[0]
-    primary, scatter = kernels.primary_at(energies), kernels.scatter_at(energies)
+    primary, scatter = kernels.at("primary", energies), kernels.at("first", energies)
     primary /= primary.sum((1, 2), keepdims=True)
     scatter /= scatter.sum((1, 2), keepdims=True)
     # The analytic transfer says how the primary share changes with energy and material; the
     # kernels say what electrons keep of it (they lose a little to bremsstrahlung) and how
     # much of the scattered energy stays within the kernels' sphere.
-    electrons_keep, scatter_kept = _kept(materials[0], kernels, energies)
+    electrons_keep, scatter_kept, later_kept = _kept(materials[0], kernels, energies)
     primary_share = electrons_keep * water.to_electrons / water.total
     scatter_share = scatter_kept * (1 - primary_share)
     family = _spectra(energy_fluence, water.total, softening)
@@ -153,6 +164,8 @@ def make_channels(
         release[m, channels:] = (c.total - to_primary) * scatter_kept * scatter_modes.moments
     basis, coefficient = _basis(data, energy_fluence)
     radius, path, norm = _softening(softening, energy_fluence, water.total)
+    released_mean = scatter_modes.shapes[0] / scatter_share
+    later_ratio = released_mean @ (later_kept * (1 - primary_share))
     table = Spectral(
         energy_fluence=energy_fluence,
         basis=np.ascontiguousarray(basis),
@@ -167,24 +180,32 @@ def make_channels(
         energies=energies,
         primary_kernels=np.tensordot(primary_modes.shapes, primary, 1),
         scatter_kernels=np.tensordot(scatter_modes.shapes, scatter, 1),
+        later_ratio=float(later_ratio),
+        onward_kernel=onward_kernel(kernels, materials[0], energies, released_mean)[None],
+        later_kernel=rescatter_kernel(kernels, energies, released_mean)[None],
         table=table,
     )
 
 
 def _kept(
     water: Material, kernels: EnergyDepositionKernels, energies: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Share of the electrons' energy, and of the scattered, that the kernels deposit, (ne,) each.
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """What the kernels deposit of the electrons' energy and, first and later, of the scattered.
 
     Both vary slowly with energy, so they can be interpolated where the energy
     fractions themselves, which curve, cannot.
     """
     nodes = kernels.energies_mev
     data = coefficients(water, nodes)
-    primary, scatter = kernels.primary.sum((1, 2)), kernels.scatter.sum((1, 2))
+    primary = kernels.primary.sum((1, 2))
     electrons = primary / (data.to_electrons / data.total)
-    scattered = scatter / (1 - primary)
-    return np.interp(energies, nodes, electrons), np.interp(energies, nodes, scattered)
+    first = kernels.first.sum((1, 2)) / (1 - primary)
+    later = kernels.later.sum((1, 2)) / (1 - primary)
+    return (
+        np.interp(energies, nodes, electrons),
+        np.interp(energies, nodes, first),
+        np.interp(energies, nodes, later),
+    )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import ceil, floor
 
 import numpy as np
 
@@ -59,44 +58,30 @@ def dose_grid(
     margin : float, mm
         Added on every side of structures; a scan gets none.
     ct : CtImage, optional
-        The grid then stays inside the scan, where it has the room of a voxel at least.
+        The margin then ends where the scan ends, but for the last part of a voxel.
 
     Returns
     -------
     Grid
-        Centred on the region, except where the scan ends earlier on one side.
+        It covers the region, so nothing of a body inside the scan is cut off.
     """
     steps = spacing if isinstance(spacing, tuple) else (spacing, spacing, spacing)
     if isinstance(region, CtImage):
-        low, high = region.grid.lower, region.grid.upper
-        limits = region.grid
-    else:
-        several = (region,) if isinstance(region, Structure) else region
-        low, high = bounds(several, plane_spacing=None if ct is None else ct.grid.spacing[2])
-        low = (low[0] - margin, low[1] - margin, low[2] - margin)
-        high = (high[0] + margin, high[1] + margin, high[2] + margin)
-        if ct is None:
-            return Grid.covering(low, high, steps)
-        limits = ct.grid
-    counts, origin = [], []
-    for i in range(3):
-        n, first = _axis_inside(low[i], high[i], steps[i], limits.lower[i], limits.upper[i])
-        counts.append(n)
-        origin.append(first)
-    return Grid((counts[2], counts[1], counts[0]), steps, (origin[0], origin[1], origin[2]))
-
-
-def _axis_inside(
-    low: float, high: float, step: float, first: float, last: float
-) -> tuple[int, float]:
-    """Count and first centre of voxels around low..high that do not reach beyond first..last."""
-    if high <= first or low >= last:
-        raise GeometryError(
-            f"the region from {low:.1f} to {high:.1f} mm lies outside the CT, which reaches from "
-            f"{first:.1f} to {last:.1f} mm; the structures belong to another CT"
-        )
-    room = max(1, floor((last - first) / step + 1e-6))
-    n = min(ceil((high - low) / step - 1e-6), room)
-    start = (low + high - n * step) / 2
-    start = max(first, min(start, last - n * step))
-    return n, start + step / 2
+        return Grid.covering(region.grid.lower, region.grid.upper, steps)
+    several = (region,) if isinstance(region, Structure) else region
+    low, high = bounds(several, plane_spacing=None if ct is None else ct.grid.spacing[2])
+    first = np.array(low) - margin
+    last = np.array(high) + margin
+    if ct is not None:
+        first = np.maximum(first, ct.grid.lower)
+        last = np.minimum(last, ct.grid.upper)
+        if (first >= last).any():
+            raise GeometryError(
+                f"the region from {low} to {high} mm lies outside the CT, which reaches from "
+                f"{ct.grid.lower} to {ct.grid.upper} mm; the structures belong to another CT"
+            )
+    return Grid.covering(
+        (float(first[0]), float(first[1]), float(first[2])),
+        (float(last[0]), float(last[1]), float(last[2])),
+        steps,
+    )

@@ -24,7 +24,7 @@ from dosecalc.data.materials import load_material, load_material_table
 from dosecalc.errors import GeometryError, InputError
 from dosecalc.model import CtImage, Grid, Phantom, Structure, StructureSet
 from dosecalc.patient.assembly import Share, assemble, no_share
-from dosecalc.patient.coverage import volume_fraction
+from dosecalc.patient.coverage import volume_cm3, volume_fraction
 from dosecalc.patient.dose_grid import bounds, dose_grid
 from dosecalc.patient.overrides import Fill, Override, resolve_overrides
 from dosecalc.patient.resample import covered_fraction, crop_to, volume_average
@@ -34,6 +34,8 @@ __all__ = ["phantom_from_ct", "phantom_from_structures"]
 # A couch or bolus structure with a mean density below this (g/cm3) holds air in the CT.
 _AIR_LIMIT = 0.02
 _KVP_TOLERANCE = 0.5
+# An override that fills less of its structure than this says so.
+_REACHED = 0.995
 
 Slices = tuple[slice, slice, slice]
 
@@ -270,22 +272,34 @@ def _fill_shares(
     """Contribution of the overrides by material; takes their fraction out of `room`."""
     shares: dict[str, Share] = {}
     notes = []
+    thickness = block.spacing[2]
     for fill in reversed(fills):
-        (region,) = _regions((fill.structure,), block, block.spacing[2])
+        (region,) = _regions((fill.structure,), block, thickness)
         part = room[region.slices]
         taken = np.minimum(region.fraction, part)
         part -= taken
         cm3 = float(taken.sum(dtype=np.float64)) * block.voxel_volume_cm3
-        notes.append(
-            f"override {fill.structure.name!r}: {fill.material} at {fill.density:g} g/cm3 "
-            f"in {cm3:.1f} cm3" + (" (recorded by the planning system)" if fill.recorded else "")
-        )
+        notes.append(_fill_note(fill, cm3, volume_cm3(fill.structure, plane_spacing=thickness)))
         if fill.material not in shares:
             shares[fill.material] = no_share(grid)
         volume = _average(taken, region.grid, grid)
         shares[fill.material].volume[...] += volume
         shares[fill.material].mass[...] += volume * np.float32(fill.density)
     return shares, tuple(reversed(notes))
+
+
+def _fill_note(fill: Fill, cm3: float, drawn_cm3: float) -> str:
+    """Say what an override did, and how much of its structure it could not reach."""
+    note = f"override {fill.structure.name!r}: {fill.material} at {fill.density:g} g/cm3 "
+    note += f"in {cm3:.1f} cm3"
+    if fill.recorded:
+        note += " (recorded by the planning system)"
+    if cm3 < _REACHED * drawn_cm3:
+        note += (
+            f" of the {drawn_cm3:.1f} cm3 drawn; the rest lies outside body, couch and bolus, "
+            "beyond the dose grid or the CT, or in an override with precedence"
+        )
+    return note
 
 
 def _ct_density(

@@ -76,7 +76,7 @@ def _unit(vector: ArrayLike, what: str) -> NDArray[np.float64]:
     length = float(np.linalg.norm(array))
     if array.shape != (3,) or not np.isfinite(length) or length == 0:
         raise InputError(
-            f"{what} {vector} is no direction; three numbers, not all zero, are needed"
+            f"{what} {vector!r} is no direction; three numbers, not all zero, are needed"
         )
     return np.asarray(array / length)
 
@@ -85,7 +85,7 @@ def _faces(axes: NDArray[np.float64], lower: ArrayLike, upper: ArrayLike) -> NDA
     """Planes of ``lower <= axes . p <= upper``, one pair for every row of `axes`."""
     low, high = np.asarray(lower, np.float64), np.asarray(upper, np.float64)
     if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
-        raise InputError(f"a solid from {lower} to {upper} mm is empty or not finite")
+        raise InputError(f"a solid from {lower!r} to {upper!r} mm is empty or not finite")
     return np.concatenate([np.column_stack([axes, high]), np.column_stack([-axes, -low])])
 
 

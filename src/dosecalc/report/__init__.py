@@ -1,0 +1,1 @@
+"""The dose for the eye and for the record: tables, pictures, run records."""

@@ -1,0 +1,1 @@
+"""Checks of a dose: histograms of structures, agreement with references."""

@@ -22,7 +22,7 @@ class BannerRow(NamedTuple):
 
 def banner(case: Case) -> tuple[BannerRow, ...]:
     """Return the case as rows: patient, position, beams, MU closure, UID tree, files, notes."""
-    rows = [BannerRow("patient", f"{case.subject.patient_id} {case.subject.patient_name}".strip())]
+    rows = [BannerRow("patient", _patient(case))]
     if case.ct is not None:
         rows.append(BannerRow("position", f"CT: {case.ct.position.value}"))
     if case.plan is not None:
@@ -31,6 +31,11 @@ def banner(case: Case) -> tuple[BannerRow, ...]:
     rows += _file_rows(case)
     rows += [BannerRow("note", note) for note in _all_notes(case)]
     return tuple(rows)
+
+
+def _patient(case: Case) -> str:
+    names = dict.fromkeys((case.subject.patient_id, case.subject.patient_name))
+    return " ".join(name for name in names if name) or "nameless"
 
 
 def _plan_rows(plan: Plan) -> list[BannerRow]:
@@ -57,6 +62,10 @@ def _energy(beam: Beam) -> str:
 
 def _beam(beam: Beam) -> str:
     gantry = _span([cp.gantry_deg for cp in beam.control_points])
+    senses = {cp.gantry_direction for cp in beam.control_points} - {"NONE"}
+    if senses:  # also where start and stop are the same angle: a full turn
+        first, last = beam.control_points[0].gantry_deg, beam.control_points[-1].gantry_deg
+        gantry = f"{first:g} to {last:g} {'/'.join(sorted(senses))}"
     collimator = _span([cp.collimator_deg for cp in beam.control_points])
     couch = _span([cp.couch_deg for cp in beam.control_points])
     dose = "" if beam.prescribed_dose_gy is None else f", {beam.prescribed_dose_gy:.4g} Gy"
@@ -68,9 +77,11 @@ def _beam(beam: Beam) -> str:
 
 
 def _span(angles: list[float]) -> str:
-    if len(set(angles)) == 1:
-        return f"{angles[0]:g}"
-    return f"{angles[0]:g} to {angles[-1]:g}"
+    """Return where an axis stands, or the range it covers, to a thousandth of a degree."""
+    rounded = [round(angle, 3) % 360 for angle in angles]
+    if len(set(rounded)) == 1:
+        return f"{rounded[0]:g}"
+    return f"{rounded[0]:g} to {rounded[-1]:g}"
 
 
 def _mu(plan: Plan) -> str:
@@ -148,8 +159,6 @@ def _all_notes(case: Case) -> list[str]:
         notes += [f"{what}: {note}" for note in (part.notes if part is not None else ())]
     if case.structures is not None:
         notes += [f"{s.name}: {note}" for s in case.structures for note in s.notes]
-    if case.plan is not None:
-        notes += [f"beam {b.number}: {note}" for b in case.plan.beams for note in b.notes]
     for one in case.doses:
         notes += [f"dose {one.dose.summation}: {note}" for note in one.notes]
     return notes

@@ -1,0 +1,142 @@
+"""What ``dosecalc calc``, ``demo`` and ``warmup`` share: calculate, write, record."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dosecalc.cli._options import CalcOptions
+from dosecalc.cli._output import check_output, output_folder
+from dosecalc.cli._prepare import Prepared, prepare
+from dosecalc.cli._show import Stages
+from dosecalc.dicom import DvhCurve, references_for, write_dose
+from dosecalc.engines.collapsed_cone import CollapsedConeSettings, compute
+from dosecalc.errors import InputError
+from dosecalc.model import Dose, Plan
+from dosecalc.report.picture import draw_result
+from dosecalc.report.record import file_sha256, run_record, to_json
+from dosecalc.report.result import Result, evaluate
+
+__all__ = ["Outcome", "calculate", "calculate_into", "engine_settings"]
+
+_DVH_BINS = 1000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished calculation: facts to read first, the result, its record, where it lies."""
+
+    facts: tuple[tuple[str, str], ...]
+    result: Result
+    record: dict[str, Any]
+    folder: Path
+
+
+def calculate_into(options: CalcOptions, stages: Stages) -> Outcome:
+    """Calculate and put everything into the folder the options name, completely or not at all.
+
+    Raises
+    ------
+    DosecalcError
+        The input is refused, or the output folder cannot be written.
+    """
+    out = options.out or Path(f"{options.path.resolve().stem}-dose")
+    if options.path.is_dir() and out.resolve().is_relative_to(options.path.resolve()):
+        raise InputError(
+            f"{out} lies in the patient folder, so the next run would read it as input; "
+            "name another folder with --out"
+        )
+    check_output(out, force=options.force)
+    with output_folder(out, force=options.force) as temporary:
+        outcome = calculate(options, temporary, stages)
+    return replace(outcome, folder=out)
+
+
+def calculate(options: CalcOptions, folder: Path, stages: Stages) -> Outcome:
+    """Calculate and write dose, picture and record into a folder that is there."""
+    prepared = prepare(options, stages)
+    dose = _dose(prepared, options, stages)
+    case = prepared.case
+    with stages.stage("histograms of the structures"):
+        result = evaluate(
+            prepared.label,
+            dose,
+            prepared.phantom,
+            prepared.plan,
+            structures=None if case is None else case.structures,
+            ct=None if case is None else case.ct,
+            notes=prepared.notes,
+        )
+    with stages.stage("writing the dose"):
+        written = _write_dose(result, prepared, folder)
+    with stages.stage("drawing the picture"):
+        picture = draw_result(result, folder / "picture.png")
+    record = run_record(
+        result,
+        command=sys.argv,
+        inputs=prepared.inputs,
+        outputs={path.name: file_sha256(path) for path in (written, picture)},
+        timings_s=stages.seconds,
+        choices=prepared.choices,
+    )
+    (folder / "run.json").write_text(to_json(record), encoding="utf-8")
+    return Outcome(prepared.facts, result, record, folder)
+
+
+def engine_settings(options: CalcOptions) -> CollapsedConeSettings:
+    """Return the engine's settings: its own defaults but for what the options say."""
+    settings = CollapsedConeSettings(dose_to=options.dose_to)
+    if options.directions is not None:
+        settings = replace(settings, directions=options.directions)
+    return settings
+
+
+def _dose(prepared: Prepared, options: CalcOptions, stages: Stages) -> Dose:
+    with stages.stage("calculating the dose") as advance:
+        dose = compute(
+            prepared.phantom, prepared.plan, prepared.machines, engine_settings(options), advance
+        )
+    if dose.unit != "Gy" or options.per_fraction:
+        return dose
+    return _over_all_fractions(dose, prepared.plan)
+
+
+def _over_all_fractions(dose: Dose, plan: Plan) -> Dose:
+    if plan.fractions is None:
+        raise InputError("the number of fractions is not known; say --per-fraction")
+    return replace(dose, gray=dose.gray * np.float32(plan.fractions), summation="PLAN")
+
+
+def _write_dose(result: Result, prepared: Prepared, folder: Path) -> Path:
+    """Write RTDOSE for a patient, arrays for a recipe."""
+    dose = result.dose
+    if prepared.case is not None:
+        return write_dose(
+            dose, folder / "RTDOSE.dcm", references_for(prepared.case), dvhs=_dvh_curves(result)
+        )
+    path = folder / "dose.npz"
+    np.savez_compressed(
+        path,
+        dose=dose.gray,
+        axes=np.array("z, y, x"),
+        spacing_mm=np.array(dose.grid.spacing),
+        first_centre_mm=np.array(dose.grid.origin),
+        unit=np.array(dose.unit),
+        dose_to=np.array(dose.dose_to),
+        summation=np.array(dose.summation),
+    )
+    return path
+
+
+def _dvh_curves(result: Result) -> list[DvhCurve]:
+    """Histograms for the RTDOSE, of structures that lie completely within the dose grid."""
+    levels = np.linspace(0.0, max(result.maximum[0], 1e-6), _DVH_BINS)
+    return [
+        DvhCurve(s.dvh.number, levels, s.dvh.volume_at_dose(levels))
+        for s in result.structures
+        if s.dvh is not None and s.dvh.is_complete
+    ]

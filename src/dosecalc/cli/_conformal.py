@@ -1,0 +1,106 @@
+"""Static fields shaped to a target by the leaves."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dosecalc.beam import beam_axes
+from dosecalc.errors import InputError
+from dosecalc.model import Beam, ControlPoint, Machine, PatientPosition, Structure
+from dosecalc.patient.coverage import centroid
+
+__all__ = ["conformal_beam"]
+
+_JAW_STEP_MM = 1.0
+_LEAF_STEP_MM = 0.1
+
+
+def conformal_beam(
+    target: Structure,
+    machine: Machine,
+    *,
+    number: int,
+    gantry_deg: float,
+    mu: float,
+    margin_mm: float,
+    position: PatientPosition = PatientPosition.HFS,
+) -> Beam:
+    """Return a static beam with its isocentre in the middle of a target.
+
+    Leaves stand `margin_mm` (in the isocentre plane) outside the target's outline as
+    seen from the source, at every height of each leaf; jaws on the box around that.
+    Collimator and couch are at 0.
+
+    Raises
+    ------
+    InputError
+        The machine has no leaves that travel along x.
+    """
+    if machine.mlc is None or machine.mlc.axis != "x":
+        raise InputError(f"machine {machine.name!r} has no leaves along x to shape a field with")
+    centre = centroid(target)
+    outline = _seen_from_source(target, centre, machine.sad_mm, gantry_deg, position)
+    edges = machine.mlc.boundaries_mm
+    leaves = _leaf_tips(outline, edges, margin_mm)
+    low = np.floor((outline.min(axis=0) - margin_mm) / _JAW_STEP_MM) * _JAW_STEP_MM
+    high = np.ceil((outline.max(axis=0) + margin_mm) / _JAW_STEP_MM) * _JAW_STEP_MM
+    jaws = [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+    states = tuple(
+        ControlPoint(
+            meterset_fraction=share,
+            gantry_deg=gantry_deg,
+            collimator_deg=0.0,
+            couch_deg=0.0,
+            isocentre=(round(centre[0], 2), round(centre[1], 2), round(centre[2], 2)),
+            jaws_x=None if machine.jaws_x is None else jaws[0],
+            jaws_y=None if machine.jaws_y is None else jaws[1],
+            leaves=leaves,
+        )
+        for share in (0.0, 1.0)
+    )
+    return Beam(
+        number=number,
+        name=f"G{gantry_deg:03.0f}",
+        energy_mv=machine.energy_mv,
+        fluence_mode=machine.fluence_mode,
+        machine_name=machine.name,
+        sad_mm=machine.sad_mm,
+        mu=mu,
+        control_points=states,
+        leaf_boundaries=edges,
+        leaf_axis="x",
+    )
+
+
+def _seen_from_source(
+    target: Structure,
+    centre: tuple[float, float, float],
+    sad_mm: float,
+    gantry_deg: float,
+    position: PatientPosition,
+) -> NDArray[np.float64]:
+    """Corners of all contours projected on the isocentre plane, (n, 2): x and y of the leaves."""
+    corners = np.concatenate(
+        [np.column_stack((c.points, np.full(len(c.points), c.z))) for c in target.contours]
+    )
+    u, v, w = beam_axes(position, gantry_deg, 0.0, 0.0) @ (corners - np.array(centre)).T
+    return np.asarray(np.column_stack((u, v)) * (sad_mm / (sad_mm + w))[:, None])
+
+
+def _leaf_tips(
+    outline: NDArray[np.float64], edges: NDArray[np.float64], margin: float
+) -> NDArray[np.float64]:
+    """Leaf tips (2, n), mm: around discs of radius `margin` about all corners."""
+    tips = np.zeros((2, edges.size - 1))
+    u, v = outline.T
+    for leaf, (low, high) in enumerate(pairwise(edges)):
+        away = np.maximum(np.maximum(low - v, v - high), 0.0)
+        near = away < margin
+        if near.any():
+            reach = np.sqrt(margin**2 - away[near] ** 2)
+            tips[:, leaf] = (u[near] - reach).min(), (u[near] + reach).max()
+    steps = np.stack((np.floor(tips[0] / _LEAF_STEP_MM), np.ceil(tips[1] / _LEAF_STEP_MM)))
+    return np.asarray(np.round(steps * _LEAF_STEP_MM, 1))

@@ -1,0 +1,118 @@
+"""What the user of ``dosecalc calc`` asked for, checked word by word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dosecalc.errors import InputError
+from dosecalc.patient.overrides import Override
+
+__all__ = ["ENGINES", "CalcOptions", "parse_override"]
+
+ENGINES = ("collapsed-cone",)
+
+# Options that mean nothing for a recipe, which states all of this itself.
+_FOR_PATIENTS = {
+    "machines": "--machine",
+    "hu_curve": "--hu-curve",
+    "config": "--config",
+    "body": "--body",
+    "overrides": "--override",
+    "recorded_densities": "--recorded-densities",
+    "couch": "--couch",
+    "bolus": "--bolus",
+    "inside": "--inside",
+    "plan_uid": "--plan",
+    "incomplete": "--incomplete",
+}
+
+
+@dataclass(frozen=True)
+class CalcOptions:
+    """The options of ``dosecalc calc``; see its help for what each means.
+
+    `overrides` are parsed; `machines` are kept as typed, because what they match
+    depends on the plan.
+    """
+
+    path: Path
+    out: Path | None = None
+    force: bool = False
+    engine: str = "collapsed-cone"
+    grid_mm: float | None = None
+    machines: tuple[str, ...] = ()
+    hu_curve: str | None = None
+    config: Path | None = None
+    body: str | None = None
+    overrides: Mapping[str, Override] = field(default_factory=dict)
+    recorded_densities: bool = False
+    couch: tuple[str, ...] = ()
+    bolus: tuple[str, ...] = ()
+    inside: str | None = None
+    directions: int | None = None
+    dose_to: str = "medium"
+    plan_uid: str | None = None
+    incomplete: bool = False
+    per_fraction: bool = False
+
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise InputError(f"no engine is named {self.engine!r}; there are: {', '.join(ENGINES)}")
+        if self.grid_mm is not None and not 0.1 <= self.grid_mm <= 50:
+            raise InputError(f"--grid {self.grid_mm:g} mm: choose a voxel size from 0.1 to 50 mm")
+        if self.hu_curve is not None and self.config is not None:
+            raise InputError("give --hu-curve or --config, not both")
+        if self.inside is not None and (self.hu_curve is not None or self.config is not None):
+            raise InputError("--inside leaves the CT out; a HU curve has nothing to convert")
+
+    @classmethod
+    def from_words(cls, *, overrides: tuple[str, ...] = (), **words: Any) -> CalcOptions:
+        """Make the options from words as they were typed.
+
+        Raises
+        ------
+        InputError
+            An option has no meaning, or contradicts another.
+        """
+        parsed: dict[str, Override] = {}
+        for text in overrides:
+            name, value = parse_override(text)
+            if name in parsed:
+                raise InputError(f"--override names {name!r} twice; give it once")
+            parsed[name] = value
+        return cls(overrides=parsed, **words)
+
+    def refuse_patient_options(self) -> None:
+        """Refuse options that a recipe cannot follow, so that none is ignored in silence."""
+        given = [word for name, word in _FOR_PATIENTS.items() if getattr(self, name)]
+        if given:
+            raise InputError(
+                f"{', '.join(given)}: only for patient folders; {self.path} is a recipe, which "
+                "states machine and materials itself"
+            )
+
+
+def parse_override(text: str) -> tuple[str, Override]:
+    """Read ``ROI=DENSITY``, ``ROI=MATERIAL`` or ``ROI=DENSITY:MATERIAL``.
+
+    Raises
+    ------
+    InputError
+        The text has another form.
+    """
+    name, equals, value = text.rpartition("=")
+    first, colon, material = value.partition(":")
+    if not (name and equals and value) or (colon and not material):
+        raise InputError(
+            f"--override {text!r}: write ROI=DENSITY, ROI=MATERIAL or ROI=DENSITY:MATERIAL, "
+            "density in g/cm3"
+        )
+    try:
+        return name, Override(float(first), material or None)
+    except ValueError:
+        if colon:
+            raise InputError(f"--override {text!r}: {first!r} is no density in g/cm3") from None
+        return name, Override(None, value)

@@ -1,0 +1,91 @@
+"""Output folders that are there completely or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dosecalc.errors import InputError
+
+__all__ = ["check_output", "output_folder"]
+
+# What the commands write at the top of an output folder; anything else is somebody's own.
+_OURS = frozenset({"run.json", "picture.png", "dose.npz", "RTDOSE.dcm", "patient", "dose"})
+
+
+def check_output(out: Path, *, force: bool) -> None:
+    """Refuse an output folder that cannot be written, before anything is calculated.
+
+    Raises
+    ------
+    InputError
+        It is a file; it holds something and `force` is not set; or it holds files that
+        no command of this program writes, whatever `force` is.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise InputError(f"{out} is a file; name a folder with --out")
+    there = sorted(p.name for p in out.iterdir())
+    if not there:
+        return
+    if not force:
+        raise InputError(
+            f"{out} already holds {', '.join(there[:4])}; name another folder with --out, or "
+            "say --force to replace what is there"
+        )
+    foreign = [name for name in there if name not in _OURS]
+    if foreign:
+        raise InputError(
+            f"{out} holds files this program did not write ({', '.join(foreign[:4])}); it is not "
+            "replaced, name another folder with --out"
+        )
+
+
+@contextmanager
+def output_folder(out: Path, *, force: bool) -> Iterator[Path]:
+    """Give a temporary folder to write to, which becomes `out` if all goes well.
+
+    Whatever fails on the way, `out` stays as it was and the temporary folder is removed.
+
+    Raises
+    ------
+    InputError
+        See `check_output`; or the place cannot be written to.
+    """
+    check_output(out, force=force)
+    place = out.resolve()
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+    except OSError as error:
+        raise InputError(f"{out} cannot be written: {error.strerror or error}") from error
+    try:
+        yield temporary
+        # mkdtemp makes folders that only their owner may read; let the usual mask decide.
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o777 & ~mask)
+        _replace(place, temporary)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace(place: Path, new: Path) -> None:
+    """Put `new` where `place` is; what was there is removed last."""
+    if not place.exists():
+        new.rename(place)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{place.name}.old.", dir=place.parent))
+    place.rename(old / place.name)
+    try:
+        new.rename(place)
+    except OSError:
+        (old / place.name).rename(place)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,252 @@
+"""From a path and options to what an engine needs: phantom, plan and machines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from dosecalc.beam import beam_notes
+from dosecalc.cli._machines import machines_for
+from dosecalc.cli._options import CalcOptions
+from dosecalc.cli._show import Stages
+from dosecalc.data.hu_curves import choose_curve
+from dosecalc.dicom import Case, banner, import_folder
+from dosecalc.errors import InputError
+from dosecalc.model import Grid, Machine, Phantom, Plan, Structure, StructureSet
+from dosecalc.patient.dose_grid import dose_grid
+from dosecalc.patient.overrides import Override
+from dosecalc.patient.phantom import phantom_from_ct, phantom_from_structures
+from dosecalc.patient.recipe import Recipe, build_case, list_recipes, load_recipe
+from dosecalc.report.record import file_sha256
+
+__all__ = ["Prepared", "is_recipe", "prepare"]
+
+_GRID_MM = 2.5
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is calculated.
+
+    Parameters
+    ----------
+    label : str
+    phantom : Phantom
+    plan : Plan
+    machines : mapping of beam number to Machine
+    case : Case or None
+        The patient folder; None for a recipe.
+    inputs : tuple of mapping
+        Every file read or seen, for the record.
+    choices : mapping
+        What the user decided, for the record.
+    facts : tuple of (topic, sentence)
+        What a user reads first.
+    notes : tuple of str
+    """
+
+    label: str
+    phantom: Phantom
+    plan: Plan
+    machines: Mapping[int, Machine]
+    case: Case | None
+    inputs: tuple[Mapping[str, Any], ...]
+    choices: Mapping[str, Any]
+    facts: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+def is_recipe(path: Path) -> bool:
+    """Whether a path means a recipe: a .toml file, or a shipped one's name that is no folder."""
+    return path.suffix == ".toml" or (not path.exists() and str(path) in list_recipes())
+
+
+def prepare(options: CalcOptions, stages: Stages) -> Prepared:
+    """Read what `options.path` names and make the phantom.
+
+    Raises
+    ------
+    DosecalcError
+        Anything the input lacks or the program cannot do.
+    """
+    if is_recipe(options.path):
+        return _prepare_recipe(options, stages)
+    if not options.path.is_dir():
+        raise InputError(
+            f"{options.path} is neither a folder nor a .toml recipe; shipped recipes are: "
+            f"{', '.join(list_recipes())}"
+        )
+    return _prepare_patient(options, stages)
+
+
+def _prepare_recipe(options: CalcOptions, stages: Stages) -> Prepared:
+    options.refuse_patient_options()
+    with stages.stage("building the phantom"):
+        text = str(options.path)
+        recipe = load_recipe(options.path if text.endswith(".toml") else text)
+        if options.grid_mm is not None:
+            recipe = replace(recipe, grid=_respaced(recipe.grid, options.grid_mm))
+        phantom, plan, machine = build_case(recipe)
+    return Prepared(
+        label=recipe.name,
+        phantom=phantom,
+        plan=plan,
+        machines={beam.number: machine for beam in plan.beams},
+        case=None,
+        inputs=({"name": text, "kind": "recipe", "sha256": recipe.sha256, "used": True},),
+        choices={"grid_mm": options.grid_mm, "machines": {"all": machine.name}},
+        facts=_recipe_facts(recipe, plan),
+        notes=(*phantom.notes, *_machine_notes(plan, {b.number: machine for b in plan.beams})),
+    )
+
+
+def _respaced(grid: Grid, spacing: float) -> Grid:
+    return Grid.covering(grid.lower, grid.upper, (spacing, spacing, spacing))
+
+
+def _recipe_facts(recipe: Recipe, plan: Plan) -> tuple[tuple[str, str], ...]:
+    shape = " x ".join(str(n) for n in recipe.grid.shape[::-1])
+    size = " x ".join(f"{s:g}" for s in recipe.grid.spacing)
+    return (
+        ("recipe", recipe.name),
+        ("", recipe.description),
+        ("grid", f"{shape} voxels of {size} mm"),
+        *(("beam", f"{b.number} {b.name}: {b.energy_mv:g} MV, {b.mu:g} MU") for b in plan.beams),
+    )
+
+
+def _prepare_patient(options: CalcOptions, stages: Stages) -> Prepared:
+    with stages.stage("reading and sorting the patient folder"):
+        case = import_folder(
+            options.path,
+            plan_uid=options.plan_uid,
+            use_ct=options.inside is None,
+            incomplete_ok=options.incomplete,
+        )
+    plan = _plan_of(case, options)
+    machines = machines_for(plan, options.machines)
+    with stages.stage("turning CT numbers and structures into densities and materials"):
+        phantom, curve = _patient_phantom(case, options)
+    rows = [(row.topic, row.sentence) for row in banner(case)]
+    notes = tuple(sentence for topic, sentence in rows if topic == "note")
+    return Prepared(
+        label=f"{case.subject.patient_id} {plan.label}".strip() or options.path.name,
+        phantom=phantom,
+        plan=plan,
+        machines=machines,
+        case=case,
+        inputs=(*_case_files(case), *_option_files(options)),
+        choices={
+            "grid_mm": options.grid_mm or _GRID_MM,
+            "machines": {str(number): model.name for number, model in machines.items()},
+            "hu_curve": curve,
+            "body": options.body or "the EXTERNAL structure",
+            "overrides": {name: value._asdict() for name, value in options.overrides.items()},
+            "recorded_densities": options.recorded_densities,
+            "couch": options.couch,
+            "bolus": options.bolus,
+            "inside": options.inside,
+        },
+        facts=tuple(row for row in rows if row[0] != "note"),
+        notes=(*notes, *phantom.notes, *_machine_notes(plan, machines)),
+    )
+
+
+def _plan_of(case: Case, options: CalcOptions) -> Plan:
+    """Return the plan, refused early where a total dose could not be told."""
+    if case.plan is None:
+        raise InputError(f"{case.folder}: no RTPLAN, so there is nothing to calculate")
+    if case.plan.fractions is None and not options.per_fraction:
+        raise InputError(
+            f"{case.folder}: the plan does not say how many fractions there are, so its total "
+            "dose is not known; say --per-fraction for the dose of one fraction"
+        )
+    return case.plan
+
+
+def _patient_phantom(case: Case, options: CalcOptions) -> tuple[Phantom, dict[str, Any] | None]:
+    """Return the phantom, and what to record of the HU curve."""
+    spacing = options.grid_mm or _GRID_MM
+    overrides: dict[str, float | str | Override] = dict(options.overrides)
+    if options.inside is not None:
+        if case.structures is None:
+            raise InputError("--inside fills the body contour, but there is no structure set")
+        region = _region(case.structures, options)
+        if not region:
+            raise InputError("--inside needs the body contour; name it with --body")
+        grid = dose_grid(region, spacing=spacing)
+        return phantom_from_structures(
+            case.structures, grid, inside=options.inside, body=options.body, overrides=overrides
+        ), None
+    if case.ct is None:
+        raise InputError(
+            f"{case.folder}: no CT to calculate on; add it, or fill the body with one material "
+            "with --inside water"
+        )
+    curve = choose_curve(case.ct, name=options.hu_curve, config=options.config)
+    region = _region(case.structures, options)
+    phantom = phantom_from_ct(
+        case.ct,
+        case.structures,
+        curve=curve,
+        grid=dose_grid(region or case.ct, spacing=spacing, ct=case.ct),
+        body=options.body,
+        overrides=overrides,
+        use_recorded_densities=options.recorded_densities,
+        couch=options.couch,
+        bolus=options.bolus,
+    )
+    return phantom, {"name": curve.name, "version": curve.version, "sha256": curve.sha256}
+
+
+def _region(structures: StructureSet | None, options: CalcOptions) -> tuple[Structure, ...]:
+    """Find what the dose grid must hold: body, couch and bolus; nothing if all of the CT stays.
+
+    Where the body cannot be told it is nothing too: making the phantom refuses that.
+    """
+    if structures is None or options.body == "none":
+        return ()
+    if options.body is not None:
+        body = structures[options.body]
+    else:
+        external = [s for s in structures.of_kind("EXTERNAL") if not s.is_empty]
+        if len(external) != 1:
+            return ()
+        body = external[0]
+    return (body, *(structures[name] for name in (*options.couch, *options.bolus)))
+
+
+def _machine_notes(plan: Plan, machines: Mapping[int, Machine]) -> tuple[str, ...]:
+    return tuple(
+        note
+        for beam in plan.beams
+        if not machines[beam.number].calibration.per_fluence
+        for note in beam_notes(beam, machines[beam.number])
+    )
+
+
+def _case_files(case: Case) -> tuple[Mapping[str, Any], ...]:
+    return tuple(
+        {
+            "name": one.name,
+            "kind": one.kind,
+            "sha256": one.sha256,
+            "uid": one.uid,
+            "used": one.used,
+            **({"remark": one.remark} if one.remark else {}),
+        }
+        for one in case.files
+    )
+
+
+def _option_files(options: CalcOptions) -> tuple[Mapping[str, Any], ...]:
+    """Files that options name: own machines, an own HU curve, a scanner configuration."""
+    named = [word.rpartition("=")[2] for word in options.machines]
+    named += [options.hu_curve or "", str(options.config or "")]
+    paths = [Path(name) for name in named if name.endswith((".json", ".toml"))]
+    return tuple(
+        {"name": str(path), "kind": "option", "sha256": file_sha256(path), "used": True}
+        for path in dict.fromkeys(paths)
+    )

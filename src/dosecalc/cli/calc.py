@@ -1,0 +1,99 @@
+"""``dosecalc calc``: a recipe or a patient folder to a dose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["calc"]
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder to write; NAME-dose beside you if left out.",
+)
+@click.option("--force", is_flag=True, help="Replace an earlier output in that folder.")
+@click.option("--engine", default="collapsed-cone", show_default=True, metavar="NAME")
+@click.option(
+    "--grid",
+    "grid_mm",
+    type=float,
+    metavar="MM",
+    help="Voxel size of the dose grid in mm; 2.5 for a patient, the recipe's own for a recipe.",
+)
+@click.option(
+    "--machine",
+    "machines",
+    multiple=True,
+    metavar="[BEAM=]NAME",
+    help="Machine model: NAME for all beams, 6X=NAME or 6FFF=NAME for those of one quality, "
+    "3=NAME for beam number 3; repeat as needed. NAME may be the path of a .json file. "
+    "A patient folder needs it: none is assumed.",
+)
+@click.option("--hu-curve", metavar="NAME", help="HU-to-density curve, or the path of its .json.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="TOML file that maps scanner and kVp to a HU curve (instead of --hu-curve).",
+)
+@click.option(
+    "--body",
+    metavar="ROI",
+    help="Body contour, outside which is air; the one EXTERNAL structure if left out; "
+    "'none' keeps all of the CT.",
+)
+@click.option(
+    "--override",
+    "overrides",
+    multiple=True,
+    metavar="ROI=DENSITY[:MATERIAL]",
+    help="Fill a structure with a density in g/cm3, a material, or both; repeat as needed.",
+)
+@click.option(
+    "--recorded-densities",
+    is_flag=True,
+    help="Also apply the densities that the planning system stored with the structures.",
+)
+@click.option("--couch", multiple=True, metavar="ROI", help="Couch structure to keep; repeatable.")
+@click.option("--bolus", multiple=True, metavar="ROI", help="Bolus structure to keep; repeatable.")
+@click.option(
+    "--inside",
+    metavar="MATERIAL",
+    help="Leave the CT out and fill the body with this material, for example water.",
+)
+@click.option("--directions", type=int, metavar="N", help="Cones per sphere; 128 if left out.")
+@click.option(
+    "--dose-to",
+    type=click.Choice(["medium", "water"]),
+    default="medium",
+    show_default=True,
+    help="Absorbed dose to the local medium, or to a small mass of water in its place.",
+)
+@click.option("--plan", "plan_uid", metavar="UID", help="Which plan, where there are several.")
+@click.option("--incomplete", is_flag=True, help="Accept a plan without structures or without CT.")
+@click.option(
+    "--per-fraction", is_flag=True, help="Dose of one fraction instead of the whole plan."
+)
+@click.option("--progress/--no-progress", default=True, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the run record instead of tables.")
+def calc(as_json: bool, progress: bool, **options: Any) -> int:
+    """Calculate the dose of PATH, a patient folder or a recipe.
+
+    A patient folder holds CT, RTSTRUCT and RTPLAN files; a recipe is a .toml file or the
+    name of a shipped one. Writes RTDOSE.dcm in Gy for a patient, dose.npz for a recipe, with
+    run.json (what was calculated from what) and picture.png.
+    """
+    from dosecalc.cli._calculate import calculate_into
+    from dosecalc.cli._options import CalcOptions
+    from dosecalc.cli._show import Stages, show_outcome
+
+    request = CalcOptions.from_words(**options)
+    with Stages(shown=progress) as stages:
+        outcome = calculate_into(request, stages)
+    show_outcome(outcome, as_json=as_json)
+    return 0

@@ -1,0 +1,131 @@
+"""``dosecalc validate``: the shipped reference cases through an engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from dosecalc.cli._options import CalcOptions
+    from dosecalc.cli._show import Stages
+    from dosecalc.report.tables import Comparison
+
+__all__ = ["validate"]
+
+_PASSED, _FAILED = 0, 1
+
+
+@click.command()
+@click.option("--engine", default="collapsed-cone", show_default=True, metavar="NAME")
+@click.option(
+    "--grid",
+    "grid_mm",
+    type=float,
+    metavar="MM",
+    help="Voxel size of the dose grid in mm; the recipes' 2.5 if left out.",
+)
+@click.option(
+    "--case",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Short name of a case (S1, S2 ...); repeat for several, all if left out.",
+)
+@click.option("--directions", type=int, metavar="N", help="Cones per sphere; 128 if left out.")
+@click.option("--progress/--no-progress", default=True, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON instead.")
+def validate(
+    engine: str,
+    grid_mm: float | None,
+    names: tuple[str, ...],
+    directions: int | None,
+    progress: bool,
+    as_json: bool,
+) -> int:
+    """Calculate the reference cases and compare them with EGSnrc.
+
+    The comparison is absolute, nothing is renormalised: both doses are Gy cm2 per unit photon
+    fluence, averaged over the same voxels. Differences are in percent of the reference's
+    maximum on the axis. Gamma is global, of points above 10 % and deeper than 2 mm, searched
+    along each curve only, so a lower bound. The reference has a standard deviation (sigma) of
+    its own; the verdict takes 2 sigma off every dose difference, the plain numbers stand
+    beside it. Exit code 0 if all cases keep their tolerance, 1 if not.
+    """
+    from pathlib import Path
+
+    from dosecalc.cli._options import CalcOptions
+    from dosecalc.cli._show import Stages
+
+    options = CalcOptions(
+        path=Path("validate"), engine=engine, grid_mm=grid_mm, directions=directions
+    )
+    with Stages(shown=progress) as stages:
+        done = [_compare(short, options, stages) for short in _chosen(names)]
+    _show(done, options, as_json)
+    return _PASSED if all(one.agreement.within for one in done) else _FAILED
+
+
+def _chosen(names: tuple[str, ...]) -> tuple[str, ...]:
+    from dosecalc.errors import InputError
+    from dosecalc.verify.reference import CASES
+
+    unknown = [name for name in names if name.upper() not in CASES]
+    if unknown:
+        raise InputError(f"no case {', '.join(unknown)}; there are: {', '.join(CASES)}")
+    return tuple(dict.fromkeys(name.upper() for name in names)) or tuple(CASES)
+
+
+def _compare(short: str, options: CalcOptions, stages: Stages) -> Comparison:
+    import time
+    from dataclasses import replace
+    from pathlib import Path
+
+    from dosecalc.cli._calculate import engine_settings
+    from dosecalc.cli._prepare import prepare
+    from dosecalc.engines.collapsed_cone import compute
+    from dosecalc.report.tables import Comparison
+    from dosecalc.verify.agreement import compare
+    from dosecalc.verify.reference import CASES, load_extract
+
+    case = CASES[short]
+    prepared = prepare(replace(options, path=Path(case.recipe)), stages)
+    start = time.perf_counter()
+    with stages.stage(f"calculating {case.name}") as advance:
+        dose = compute(
+            prepared.phantom, prepared.plan, prepared.machines, engine_settings(options), advance
+        )
+    seconds = time.perf_counter() - start
+    extract = load_extract(case.name)
+    return Comparison(case, extract, compare(dose, extract, case.tolerance), seconds)
+
+
+def _show(done: list[Comparison], options: CalcOptions, as_json: bool) -> None:
+    import json
+    from dataclasses import asdict
+
+    from dosecalc.cli._calculate import engine_settings
+    from dosecalc.cli._show import console
+    from dosecalc.report.tables import agreement_table
+
+    settings = asdict(engine_settings(options))
+    if as_json:
+        cases = [
+            {
+                "case": one.case.name,
+                "recipe": one.case.recipe,
+                "seconds": round(one.seconds, 3),
+                "tolerance": asdict(one.case.tolerance),
+                "agreement": asdict(one.agreement),
+                "within": one.agreement.within,
+                "reference": dict(one.extract.provenance),
+            }
+            for one in done
+        ]
+        record = {"engine": options.engine, "grid_mm": options.grid_mm, "settings": settings}
+        click.echo(json.dumps({**record, "cases": cases}, indent=1))
+        return
+    console().print(agreement_table(done))
+    for source in dict.fromkeys(one.case.tolerance.source for one in done):
+        click.echo(f"- {source}")
+    click.echo(f"- engine {options.engine}, {settings}")

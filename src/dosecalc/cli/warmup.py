@@ -1,0 +1,45 @@
+"""``dosecalc warmup``: compile everything once, so that the first patient does not wait."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["warmup"]
+
+_COARSE_MM = 10.0
+
+
+@click.command()
+@click.option("--progress/--no-progress", default=True, show_default=True)
+def warmup(progress: bool) -> int:
+    """Compile the program's numerics for this machine; the compiled code is kept for later runs.
+
+    It goes the way of a patient and of a recipe, on coarse grids, in a temporary folder.
+    """
+    import tempfile
+    import time
+    from pathlib import Path
+
+    from dosecalc.cli._calculate import calculate
+    from dosecalc.cli._options import CalcOptions
+    from dosecalc.cli._phantom_case import ThoraxPlan, write_thorax_patient
+    from dosecalc.cli._show import Stages
+
+    start = time.perf_counter()
+    one_field = ThoraxPlan(gantry_deg=(0.0,), mu=(100.0,))
+    with Stages(shown=progress) as stages, tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        write_thorax_patient(place / "patient", wanted=one_field)
+        patient = CalcOptions(
+            path=place / "patient",
+            grid_mm=_COARSE_MM,
+            machines=("generic-6mv",),
+            hu_curve="generic-120kvp",
+        )
+        recipe = CalcOptions(path=Path("oblique-surface-6mv-10x10"), grid_mm=_COARSE_MM)
+        for number, options in enumerate((patient, recipe)):
+            folder = place / f"out{number}"
+            folder.mkdir()
+            calculate(options, folder, stages)
+    click.echo(f"compiled and kept, {time.perf_counter() - start:.1f} s")
+    return 0

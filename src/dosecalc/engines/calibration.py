@@ -1,0 +1,130 @@
+"""What one MU is: the photon fluence that gives a machine's calibration dose in this engine.
+
+The engine calculates the calibration geometry in water once, per unit of the open
+field's fluence, and divides. Every engine of a machine therefore agrees at the
+calibration point by construction, and nowhere else by construction.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dosecalc.beam import beam_fluences
+from dosecalc.model import (
+    Beam,
+    ControlPoint,
+    Grid,
+    Machine,
+    PatientPosition,
+    Phantom,
+)
+
+if TYPE_CHECKING:
+    from dosecalc.engines.collapsed_cone import CollapsedConeSettings
+
+__all__ = ["calibration_beam", "calibration_phantom", "fluence_per_mu"]
+
+_SIDE_MM = 300.0
+_SPACING_MM = 2.5
+
+
+def calibration_beam(machine: Machine) -> Beam:
+    """Beam of 1 MU with the square field of the machine's calibration, gantry at 0.
+
+    The jaws define the field where the machine has them, the leaves otherwise;
+    leaves of a machine with both stay out of the field.
+    """
+    half = machine.calibration.field_mm / 2
+    leaves = None
+    if machine.mlc is not None and (machine.jaws_x is None or machine.jaws_y is None):
+        pairs = machine.mlc.boundaries_mm.size - 1
+        leaves = np.repeat([[-half], [half]], pairs, axis=1)
+    point = ControlPoint(
+        meterset_fraction=0.0,
+        gantry_deg=0.0,
+        collimator_deg=0.0,
+        couch_deg=0.0,
+        isocentre=(0.0, machine.sad_mm - machine.calibration.ssd_mm, 0.0),
+        jaws_x=(-half, half) if machine.jaws_x is not None else None,
+        jaws_y=(-half, half) if machine.jaws_y is not None else None,
+        leaves=leaves,
+    )
+    end = ControlPoint(
+        meterset_fraction=1.0,
+        gantry_deg=0.0,
+        collimator_deg=0.0,
+        couch_deg=0.0,
+        isocentre=point.isocentre,
+        jaws_x=point.jaws_x,
+        jaws_y=point.jaws_y,
+        leaves=leaves,
+    )
+    return Beam(
+        number=1,
+        name="calibration",
+        energy_mv=machine.energy_mv,
+        fluence_mode=machine.fluence_mode,
+        machine_name=machine.name,
+        sad_mm=machine.sad_mm,
+        mu=1.0,
+        control_points=(point, end),
+        leaf_boundaries=None if leaves is None or machine.mlc is None else machine.mlc.boundaries_mm,
+        leaf_axis=None if leaves is None or machine.mlc is None else machine.mlc.axis,
+    )
+
+
+def calibration_phantom() -> Phantom:
+    """Water cube of 30 cm with its surface at y = 0, beam along +y."""
+    n = round(_SIDE_MM / _SPACING_MM)
+    first = -(n - 1) / 2 * _SPACING_MM
+    grid = Grid((n, n, n), (_SPACING_MM,) * 3, (first, _SPACING_MM / 2, first))
+    return Phantom(
+        grid=grid,
+        density=np.ones(grid.shape, np.float32),
+        material=np.zeros(grid.shape, np.uint8),
+        materials=("water",),
+    )
+
+
+def fluence_per_mu(machine: Machine, settings: CollapsedConeSettings) -> float:
+    """Photons per cm2 on the open field's axis at the isocentre, per MU."""
+    key = (machine.name, str(machine.provenance.get("machine_sha256")), machine.calibration)
+    return _cached(_Keyed(machine, key), settings)
+
+
+class _Keyed:
+    """A machine, hashed by its name, file and calibration."""
+
+    def __init__(self, machine: Machine, key: tuple[object, ...]) -> None:
+        self.machine = machine
+        self.key = key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Keyed) and self.key == other.key
+
+
+@lru_cache(maxsize=16)
+def _cached(keyed: _Keyed, settings: CollapsedConeSettings) -> float:
+    from dosecalc.engines.collapsed_cone import fluence_dose
+
+    machine = keyed.machine
+    phantom = calibration_phantom()
+    (fluence,) = beam_fluences(
+        calibration_beam(machine),
+        PatientPosition.HFS,
+        machine,
+        pixel_mm=settings.fluence_pixel_mm,
+        arc_bin_deg=settings.arc_bin_deg,
+    )
+    dose = fluence_dose(phantom, fluence, settings)
+    z, y, x = phantom.grid.index_of((0.0, machine.calibration.depth_mm, 0.0))
+    j, share = int(np.floor(y)), float(y - np.floor(y))
+    k, i = int(z), int(x)
+    at = dose[k : k + 2, j : j + 2, i : i + 2].mean(axis=(0, 2))
+    return machine.calibration.gray_per_mu / float(at[0] * (1 - share) + at[1] * share)

@@ -1,0 +1,202 @@
+"""The run record: what was calculated from what, with what, and what nobody checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dosecalc import __version__
+from dosecalc.model import Grid, Plan
+from dosecalc.report.result import Result, StructureResult
+
+__all__ = ["NOT_CHECKED", "file_sha256", "run_record", "to_json"]
+
+RECORD_SCHEMA = "dosecalc-run/1"
+"""Value of "schema" in run.json; it changes when the meaning of an entry does."""
+
+_PACKAGES = ("numpy", "numba", "scipy", "pydicom")
+_DATA_FILES = ("edk_water.npz", "xcom_photon.csv", "materials.json")
+
+NOT_CHECKED = (
+    "whether the machine model describes the accelerator that will treat",
+    "whether the HU curve belongs to the scanner and was measured on it",
+    "whether the plan, the structures and the CT are the versions that were approved",
+    "whether the contours are drawn correctly",
+    "the dose against a measurement or a second calculation",
+)
+"""What no calculation can check and a person has to."""
+
+
+def run_record(
+    result: Result,
+    *,
+    command: Sequence[str],
+    inputs: Sequence[Mapping[str, Any]],
+    outputs: Mapping[str, str],
+    timings_s: Mapping[str, float],
+    choices: Mapping[str, Any],
+    not_checked: Sequence[str] = NOT_CHECKED,
+) -> dict[str, Any]:
+    """Return the record of a run as plain JSON values.
+
+    Parameters
+    ----------
+    result : Result
+    command : sequence of str
+        As it was typed.
+    inputs : sequence of mapping
+        Every file that was read or seen: name, SHA-256, what became of it.
+    outputs : mapping
+        SHA-256 of the files written beside the record, by name.
+    timings_s : mapping
+        Seconds per stage.
+    choices : mapping
+        What the user decided: machines, HU curve, body, overrides and so on.
+    not_checked : sequence of str
+    """
+    dose = result.dose
+    return {
+        "schema": RECORD_SCHEMA,
+        "program": {"name": "dosecalc", "version": __version__, **_versions()},
+        "host": _host(),
+        "command": list(command),
+        "case": result.label,
+        "inputs": [dict(one) for one in inputs],
+        "physical_data_sha256": _data_hashes(),
+        "choices": dict(choices),
+        "engine": dict(dose.provenance),
+        "plan": _plan(result.plan),
+        "grid": _grid(dose.grid),
+        "dose": {
+            "unit": dose.unit,
+            "to": dose.dose_to,
+            "summation": dose.summation,
+            "maximum": result.maximum[0],
+            "maximum_at_mm": result.maximum[1],
+            "isocentre_mm": result.isocentre,
+            "at_isocentre": result.at_isocentre,
+            "hundred_percent": result.full.gray,
+            "hundred_percent_is": result.full.meaning,
+        },
+        "structures": [_structure(s) for s in result.structures],
+        "outputs_sha256": dict(outputs),
+        "timings_s": {name: round(seconds, 3) for name, seconds in timings_s.items()},
+        "notes": list(result.notes),
+        "not_checked": list(not_checked),
+    }
+
+
+def to_json(record: Mapping[str, Any]) -> str:
+    """Return a record as text, one entry a line, numbers with all their digits."""
+    return json.dumps(record, indent=1, default=_plain, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Turn what JSON does not know into what it does."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no place in a record")
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _host() -> dict[str, Any]:
+    return {
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "threads": os.environ.get("NUMBA_NUM_THREADS", "all"),
+        "executable": sys.executable,
+    }
+
+
+def _data_hashes() -> dict[str, str]:
+    folder = files("dosecalc.data.kernels")
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in _DATA_FILES}
+
+
+def _plan(plan: Plan) -> dict[str, Any]:
+    per_fraction = sum(beam.mu for beam in plan.beams)
+    return {
+        "label": plan.label,
+        "uid": plan.uid,
+        "position": plan.position.value,
+        "fractions": plan.fractions,
+        "mu_per_fraction": per_fraction,
+        "mu_total": None if plan.fractions is None else per_fraction * plan.fractions,
+        "prescriptions": [
+            {"description": p.description, "kind": p.kind, "dose_gy": p.dose_gy}
+            for p in plan.prescriptions
+        ],
+        "beams": [
+            {
+                "number": beam.number,
+                "name": beam.name,
+                "energy_mv": beam.energy_mv,
+                "fluence_mode": beam.fluence_mode,
+                "technique": beam.technique,
+                "mu": beam.mu,
+                "gantry_deg": [beam.control_points[i].gantry_deg for i in (0, -1)],
+                "isocentre_mm": beam.control_points[0].isocentre,
+                "planned_machine": beam.machine_name,
+            }
+            for beam in plan.beams
+        ],
+    }
+
+
+def _grid(grid: Grid) -> dict[str, Any]:
+    return {
+        "voxels_xyz": grid.shape[::-1],
+        "spacing_mm": grid.spacing,
+        "first_centre_mm": grid.origin,
+    }
+
+
+def _structure(one: StructureResult) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": one.structure.name, "kind": one.structure.kind}
+    if one.dvh is not None:
+        dvh = one.dvh
+        entry |= {
+            "volume_cm3": dvh.total_cm3,
+            "outside_grid_cm3": dvh.outside_cm3,
+            "voxels": int(dvh.dose_gy.size),
+            "D98": dvh.dose_at_volume(98),
+            "D50": dvh.dose_at_volume(50),
+            "D2": dvh.dose_at_volume(2),
+            "mean": dvh.mean_gy,
+            "maximum": float(dvh.dose_gy[0]),
+        }
+    if one.remark:
+        entry["remark"] = one.remark
+    return entry
