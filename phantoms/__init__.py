@@ -1,0 +1,1 @@
+"""Phantom and case recipes."""

@@ -1,0 +1,1 @@
+"""HU to density curves."""

@@ -1,0 +1,1 @@
+"""Thin extracts of the EGSnrc reference doses."""

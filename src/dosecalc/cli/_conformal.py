@@ -26,13 +26,15 @@ def conformal_beam(
     gantry_deg: float,
     mu: float,
     margin_mm: float,
+    dose_gy: float | None = None,
     position: PatientPosition = PatientPosition.HFS,
 ) -> Beam:
     """Return a static beam with its isocentre in the middle of a target.
 
     Leaves stand `margin_mm` (in the isocentre plane) outside the target's outline as
     seen from the source, at every height of each leaf; jaws on the box around that.
-    Collimator and couch are at 0.
+    Collimator and couch are at 0. `dose_gy` is what one fraction of the field is planned
+    to give at the isocentre; it is stated in the plan and changes nothing.
 
     Raises
     ------
@@ -48,13 +50,14 @@ def conformal_beam(
     low = np.floor((outline.min(axis=0) - margin_mm) / _JAW_STEP_MM) * _JAW_STEP_MM
     high = np.ceil((outline.max(axis=0) + margin_mm) / _JAW_STEP_MM) * _JAW_STEP_MM
     jaws = [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+    isocentre = (round(centre[0], 2), round(centre[1], 2), round(centre[2], 2))
     states = tuple(
         ControlPoint(
             meterset_fraction=share,
             gantry_deg=gantry_deg,
             collimator_deg=0.0,
             couch_deg=0.0,
-            isocentre=(round(centre[0], 2), round(centre[1], 2), round(centre[2], 2)),
+            isocentre=isocentre,
             jaws_x=None if machine.jaws_x is None else jaws[0],
             jaws_y=None if machine.jaws_y is None else jaws[1],
             leaves=leaves,
@@ -72,6 +75,8 @@ def conformal_beam(
         control_points=states,
         leaf_boundaries=edges,
         leaf_axis="x",
+        prescribed_dose_gy=dose_gy,
+        dose_point=None if dose_gy is None else isocentre,
     )
 
 

@@ -29,12 +29,14 @@ class ThoraxPlan:
 
     gantry_deg, mu : per field, MU of one fraction
     margin_mm : between the target and the leaves, in the isocentre plane
+    dose_gy, fractions : prescribed at the isocentre, to which every field gives an equal part;
+        the MU are those with which the collapsed cone does so within 1 %
     """
 
     machine: str = "generic-6mv"
     gantry_deg: Sequence[float] = (0.0, 190.0, 235.0, 280.0)
-    mu: Sequence[float] = (44.0, 44.0, 44.0, 44.0)
-    margin_mm: float = 6.0
+    mu: Sequence[float] = (48.7, 50.1, 50.5, 49.9)
+    margin_mm: float = 8.0
     dose_gy: float = 60.0
     fractions: int = 30
 
@@ -70,7 +72,13 @@ def _plan(wanted: ThoraxPlan, structures: StructureSet, ct: CtImage) -> Plan:
     return Plan(
         beams=tuple(
             conformal_beam(
-                target, machine, number=i, gantry_deg=gantry, mu=mu, margin_mm=wanted.margin_mm
+                target,
+                machine,
+                number=i,
+                gantry_deg=gantry,
+                mu=mu,
+                margin_mm=wanted.margin_mm,
+                dose_gy=wanted.dose_gy / wanted.fractions / len(wanted.mu),
             )
             for i, (gantry, mu) in enumerate(fields, start=1)
         ),

@@ -24,7 +24,7 @@ _NOISE_HU = 20.0
     "--grid",
     "grid_mm",
     type=float,
-    default=2.5,
+    default=3.0,
     show_default=True,
     metavar="MM",
     help="Voxel size of the dose grid in mm.",
@@ -61,6 +61,7 @@ def demo(out: Path, noise: bool, grid_mm: float, force: bool, progress: bool, as
     if not as_json:
         click.echo(f"The patient's DICOM files are in {out / 'patient'}/. To calculate again:")
         click.echo(
-            f"  dosecalc calc {out / 'patient'} --machine generic-6mv --hu-curve generic-120kvp"
+            f"  dosecalc calc {out / 'patient'} --grid {grid_mm:g} --machine generic-6mv "
+            "--hu-curve generic-120kvp"
         )
     return 0

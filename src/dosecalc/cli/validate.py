@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = ["validate"]
 
+_LEGEND = """\
+d: calculated minus reference on the axis, 3 to 250 mm deep, % of the reference's maximum there
+s: standard deviation of the reference, same unit; less 2s: 2 s taken off every |d| first
+gamma: points that pass, %, on the axis, across the beam at five depths, and all with 2 s off
+The verdict stands on the two columns with 2 s off. What is asked:"""
+
 _PASSED, _FAILED = 0, 1
 
 
@@ -126,6 +132,7 @@ def _show(done: list[Comparison], options: CalcOptions, as_json: bool) -> None:
         click.echo(json.dumps({**record, "cases": cases}, indent=1))
         return
     console().print(agreement_table(done))
+    click.echo(_LEGEND)
     for source in dict.fromkeys(one.case.tolerance.source for one in done):
         click.echo(f"- {source}")
-    click.echo(f"- engine {options.engine}, {settings}")
+    click.echo(f"Calculated with the engine {options.engine}, {settings}")

@@ -182,9 +182,7 @@ def _through_voxels(state, c0, c1, path, survival):
         )
     for i in range(c0, c1):
         p = path[i]
-        r1[i] = FLOOR + survival[i] * (
-            r1[i] + p * (r2[i] + half * p * (r3[i] + third * p * r4[i]))
-        )
+        r1[i] = FLOOR + survival[i] * (r1[i] + p * (r2[i] + half * p * (r3[i] + third * p * r4[i])))
     for i in range(c0, c1):
         p = path[i]
         r2[i] = FLOOR + survival[i] * (r2[i] + p * (r3[i] + half * p * r4[i]))
@@ -196,7 +194,7 @@ def _through_voxels(state, c0, c1, path, survival):
 
 @jit
 def _emerging(source, c0, c1, path, survival, average):
-    """What of the energy released in a voxel leaves it, stage by stage, in place.
+    """Find what of the energy released in a voxel leaves it, stage by stage, in place.
 
     With g_k = (1/p) P(k + 1, p), found by g_k = g_{k-1} - e^{-p} p^{k-1} / k!, whose
     rounding error stays below 1e-7 of the energy released. The sum over k of

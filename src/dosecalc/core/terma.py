@@ -79,7 +79,7 @@ def _integral_at(beam, u, v):
 
 @jit
 def _project(beam, x, y, z):
-    """u and v where the ray to a point crosses the map's plane, depth along w, distance."""
+    """U and v where the ray to a point crosses the map's plane, depth along w, distance."""
     dx, dy, dz = x - beam.source[0], y - beam.source[1], z - beam.source[2]
     a = beam.axes
     w = a[2, 0] * dx + a[2, 1] * dy + a[2, 2] * dz

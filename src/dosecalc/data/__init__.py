@@ -1,0 +1,1 @@
+"""Physical data, loaded and checked."""

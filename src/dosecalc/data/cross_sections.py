@@ -159,4 +159,6 @@ def coefficients(material: Material, energies: NDArray[np.float64]) -> Coefficie
         + parts["compton_incoherent"] * klein_nishina_transfer(energies)
         + (parts["pair_nuclear"] + parts["triplet"]) * kinetic
     )
-    return Coefficients(total=sum(parts.values(), np.zeros_like(energies)), to_electrons=to_electrons)
+    return Coefficients(
+        total=sum(parts.values(), np.zeros_like(energies)), to_electrons=to_electrons
+    )

@@ -95,7 +95,7 @@ class EnergyDepositionKernels:
         kernels = (1 - share) * table[lower] + share * table[lower + 1]
         for i in np.flatnonzero(energies > self.energies_mev[-1]):
             kernels[i] = self._stretch(kernels[i], energies[i] / self.energies_mev[-1])
-        return kernels
+        return np.asarray(kernels)
 
     def _stretch(self, kernel: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
         edges = self.shell_edges_cm

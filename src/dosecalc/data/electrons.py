@@ -90,4 +90,4 @@ def extrapolated_range(material: Material, kinetic_mev: float) -> float:
     a3 = 0.9891 - 3.01e-4 * z
     a4 = 1.468 - 1.180e-2 * z
     a5 = 1.232 / z**0.109
-    return a1 * (log(1 + a2 * tau) / a2 - a3 * tau / (1 + a4 * tau**a5))
+    return float(a1 * (log(1 + a2 * tau) / a2 - a3 * tau / (1 + a4 * tau**a5)))

@@ -1,0 +1,1 @@
+"""Dose engines: phantom and fluence to dose."""

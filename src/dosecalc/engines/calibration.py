@@ -71,7 +71,9 @@ def calibration_beam(machine: Machine) -> Beam:
         sad_mm=machine.sad_mm,
         mu=1.0,
         control_points=(point, end),
-        leaf_boundaries=None if leaves is None or machine.mlc is None else machine.mlc.boundaries_mm,
+        leaf_boundaries=None
+        if leaves is None or machine.mlc is None
+        else machine.mlc.boundaries_mm,
         leaf_axis=None if leaves is None or machine.mlc is None else machine.mlc.axis,
     )
 

@@ -13,19 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dosecalc import __version__
-from dosecalc.beam import beam_fluences
+from dosecalc.beam import beam_fluences, beam_notes
 from dosecalc.beam.fluence import Fluence
 from dosecalc.core.lattice import coarsen, interpolate_up, split_release
 from dosecalc.core.superposition import TERMS, Directions, Medium, sweep
 from dosecalc.core.terma import BeamGeometry, attenuate, tilt_cells, voxel_fluence
-from dosecalc.data.electrons import collision_stopping_power
 from dosecalc.data.deposition import EnergyDepositionKernels, load_kernels
+from dosecalc.data.electrons import collision_stopping_power
 from dosecalc.data.materials import Material, load_material
 from dosecalc.engines.cone_kernels import UPRIGHT, ConeTable, TiltGrid, make_cone_table, tilt_grid
 from dosecalc.engines.spectral import Channels, MaterialScaling, make_channels, material_scaling
@@ -40,6 +41,10 @@ _WHOLE_SCATTER_VOXEL_MM = 5.0
 _LARGEST_PRIMARY_VOXEL_MM = 1.5
 _PRIMARY_REACH_MM = 30.0
 _LATER_VOXEL_RATIO = 2.0
+
+# Cosine to the beam below which electrons, a tenth of their energy, do not get far: their
+# lines need no finer lattice than the dose grid.
+_AHEAD = 0.45
 
 # Below this share of the largest fluence the released energy varies slowly: there it comes
 # through the collimators or from a wide source.
@@ -149,13 +154,19 @@ def compute(
             "engine": "collapsed-cone",
             "settings": asdict(settings),
             "kernels_sha256": load_kernels().sha256,
-            "machines": {str(n): dict(m.provenance) | {"name": m.name} for n, m in machines.items()},
+            "machines": {
+                str(n): dict(m.provenance) | {"name": m.name} for n, m in machines.items()
+            },
+            "notes": [
+                note for beam in plan.beams for note in beam_notes(beam, machines[beam.number])
+            ],
         },
     )
 
 
 def gray_per_unit(machine: Machine, settings: CollapsedConeSettings) -> float:
     """Factor from dose per unit photon fluence to dose per MU."""
+    # Imported here because the calibration is a calculation with this engine.
     from dosecalc.engines.calibration import fluence_per_mu
 
     if machine.calibration.per_fluence:
@@ -226,19 +237,43 @@ def _geometry(fluence: Fluence, grid: Grid) -> BeamGeometry:
 
 
 def _scene(phantom: Phantom, fluence: Fluence, settings: CollapsedConeSettings) -> _Scene:
-    names = ["water", *(m for m in phantom.materials if m != "water")]
-    materials = [load_material(name) for name in names]
+    names = ("water", *(m for m in phantom.materials if m != "water"))
     index = np.array([names.index(m) for m in phantom.materials], np.uint8)
-    kernels = load_kernels()
-    channels = make_channels(
-        fluence.spectrum, fluence.softening, materials, kernels, settings.channels
-    )
-    scaling = material_scaling(materials, channels.energies, channels.table.energy_fluence)
-    return _Scene(index[phantom.material], channels, scaling, kernels)
+    channels, scaling = _quality(_Quality(fluence), names, settings.channels)
+    return _Scene(index[phantom.material], channels, scaling, load_kernels())
+
+
+class _Quality:
+    """A beam's spectrum and softening as a key: equal where the tables made of them are."""
+
+    def __init__(self, fluence: Fluence) -> None:
+        self.spectrum = fluence.spectrum
+        self.softening = fluence.softening
+        arrays = [self.spectrum.edges_low, self.spectrum.edges_high, self.spectrum.photons]
+        if self.softening is not None:
+            arrays += [self.softening.radius_mm, self.softening.value]
+        self.key = tuple(array.tobytes() for array in arrays)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Quality) and self.key == other.key
+
+
+@lru_cache(maxsize=16)
+def _quality(
+    beam: _Quality, names: tuple[str, ...], channels: int
+) -> tuple[Channels, MaterialScaling]:
+    """Tables of a beam quality in some materials, the same for all beams and arc bins."""
+    materials = [load_material(name) for name in names]
+    tables = make_channels(beam.spectrum, beam.softening, materials, load_kernels(), channels)
+    energy_fluence = tables.table.energy_fluence
+    return tables, material_scaling(materials, tables.energies, energy_fluence)
 
 
 def _water_to_medium(phantom: Phantom) -> NDArray[np.float32]:
-    """Stopping power of water over medium at 1 MeV (Bragg-Gray), per material of the phantom."""
+    """Give the stopping power of water over medium at 1 MeV (Bragg-Gray), per material."""
     materials: list[Material] = [load_material(name) for name in phantom.materials]
     water = collision_stopping_power(load_material("water"), 1.0)
     return np.array([water / collision_stopping_power(m, 1.0) for m in materials], np.float32)
@@ -264,9 +299,7 @@ def _released(
     channels = scene.channels.table.release.shape[1]
     inside = np.zeros((channels, *flux[box].shape), np.float32)
     start = np.array([s.start for s in box], np.int64)
-    attenuate(
-        geometry, scene.channels.table, phantom.density, scene.material, flux, start, inside
-    )
+    attenuate(geometry, scene.channels.table, phantom.density, scene.material, flux, start, inside)
     released = np.zeros((channels, *flux.shape), np.float32)
     np.multiply(
         inside, np.float32(phantom.grid.voxel_volume_cm3), out=released[(slice(None), *box)]
@@ -333,10 +366,14 @@ def _primary_dose(
     table = make_cone_table(
         scene.channels.primary_kernels, scene.kernels, tilts, settings.directions, "prompt"
     )
-    fine_scaling = _repeat(scaling, factors)
-    absorbed = _transport(fine, fine_scaling, _tilted(fine, tilts, fine_released), table)
+    ahead, aside = table.split(_AHEAD)
+    absorbed = _transport(
+        fine, _repeat(scaling, factors), _tilted(fine, tilts, fine_released), ahead
+    )
     energy = np.empty(density.shape, np.float32)
     coarsen(absorbed, factors, energy)
+    plain = _subgrid_geometry(geometry, region, (1, 1, 1))
+    energy += _transport(plain, scaling, _tilted(plain, tilts, whole), aside)
     energy += _local(whole, table)
     dose = np.zeros(phantom.grid.shape, np.float32)
     mass = density * np.float32(phantom.grid.voxel_volume_cm3)
@@ -344,10 +381,8 @@ def _primary_dose(
     return dose
 
 
-def _with_reach(
-    box: tuple[slice, slice, slice], phantom: Phantom
-) -> tuple[slice, slice, slice]:
-    """The box grown by the electrons' reach, longer in thin matter, within the grid."""
+def _with_reach(box: tuple[slice, slice, slice], phantom: Phantom) -> tuple[slice, slice, slice]:
+    """Grow the box by the electrons' reach, longer in thin matter, within the grid."""
     inside = phantom.density[box]
     solid = inside[inside > 0.05]
     thin = float(np.percentile(solid, 5)) if solid.size else 1.0
@@ -374,7 +409,7 @@ def _division(geometry: BeamGeometry, settings: CollapsedConeSettings) -> tuple[
 def _subgrid_geometry(
     geometry: BeamGeometry, region: tuple[slice, slice, slice], factors: tuple[int, int, int]
 ) -> BeamGeometry:
-    """The same beam over a part of the grid with divided voxels."""
+    """Describe the same beam over a part of the grid with divided voxels."""
     start = np.array([s.start for s in region][::-1], float)
     parts = np.array(factors[::-1], float)
     lower = geometry.origin + (start - 0.5) * geometry.spacing
@@ -432,7 +467,11 @@ def _faint_dose(
     whole = _Lattice(geometry, phantom.density * relative, released)
     lattice = _coarser(whole, settings.scatter_voxel_mm)
     table = make_cone_table(
-        scene.channels.primary_kernels, scene.kernels, tilts, settings.directions, "prompt"
+        scene.channels.primary_kernels,
+        scene.kernels,
+        tilts,
+        max(24, settings.directions // 3),
+        "prompt",
     )
     dose = _finer(_per_mass(lattice, _spread(lattice, tilts, table)), lattice, whole)
     dose *= relative
@@ -533,7 +572,10 @@ def _per_mass(lattice: _Lattice, absorbed: NDArray[np.float32]) -> NDArray[np.fl
     material of each voxel then says how much of it is absorbed there.
     """
     mass = lattice.scaling * np.float32(np.prod(lattice.geometry.spacing) / 1000)
-    return np.divide(absorbed, mass, out=np.zeros_like(absorbed), where=mass > 1e-7)
+    per_mass: NDArray[np.float32] = np.divide(
+        absorbed, mass, out=np.zeros_like(absorbed), where=mass > 1e-7
+    )
+    return per_mass
 
 
 # Orders of axes (b, d, c) of the arrays swept along z, y and x: d the axis of advance,

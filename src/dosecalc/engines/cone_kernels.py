@@ -43,7 +43,7 @@ class TiltGrid:
     cells_v: int
 
     def rays(self) -> NDArray[np.float64]:
-        """Unit vectors (cells_v + 1, cells_u + 1, 3) in u, v, w."""
+        """Give the unit vectors (cells_v + 1, cells_u + 1, 3) in u, v, w."""
         u = self.first_u + self.step * np.arange(self.cells_u + 1)
         v = self.first_v + self.step * np.arange(self.cells_v + 1)
         vv, uu = np.meshgrid(v, u, indexing="ij")
@@ -78,6 +78,16 @@ class ConeTable:
     rates: NDArray[np.float64]
     amplitudes: NDArray[np.float32]
     local: NDArray[np.float64]
+
+    def split(self, cosine: float) -> tuple[ConeTable, ConeTable]:
+        """Part the cones: mean direction within arccos(cosine) of the beam, and the others."""
+        ahead = self.directions[:, 2] >= cosine
+
+        def part(chosen: NDArray[np.bool_]) -> ConeTable:
+            amplitudes = np.ascontiguousarray(self.amplitudes[chosen])
+            return ConeTable(self.directions[chosen], self.rates[chosen], amplitudes, self.local)
+
+        return part(ahead), part(~ahead)
 
 
 def tilt_grid(

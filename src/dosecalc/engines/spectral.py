@@ -26,10 +26,14 @@ from dosecalc.data.cross_sections import (
     coefficients,
     klein_nishina_scatter_spectrum,
 )
-from dosecalc.data.electrons import extrapolated_range
 from dosecalc.data.deposition import EnergyDepositionKernels
+from dosecalc.data.electrons import extrapolated_range
 from dosecalc.data.materials import Material
-from dosecalc.engines.rescatter import onward_kernel, rescatter_kernel
+from dosecalc.engines.rescatter import (
+    onward_kernel,
+    rescatter_kernel,
+    share_within_sphere,
+)
 from dosecalc.errors import OutsideValidityError
 from dosecalc.model import RadialProfile, Spectrum
 
@@ -108,8 +112,8 @@ def energy_bins(spectrum: Spectrum) -> tuple[NDArray[np.float64], NDArray[np.flo
     edges = np.geomspace(_LOWEST_MEV, max(energy.max(), 0.2) * 1.0001, _BINS + 1)
     index = np.searchsorted(edges, energy)
     count = _BINS + 2
-    carried = np.bincount(index, energy_fluence, count)
-    mean = np.bincount(index, energy_fluence * energy, count)
+    carried = np.bincount(index, energy_fluence, count).astype(np.float64)
+    mean = np.bincount(index, energy_fluence * energy, count).astype(np.float64)
     used = carried > 0
     return mean[used] / carried[used], carried[used]
 
@@ -123,7 +127,7 @@ def _basis(
     materials than `_BASIS` the representation is exact; the tissues and light
     metals follow from four functions to 1e-3 because only three processes are at work.
     """
-    attenuation = np.array([c.total for c in data])
+    attenuation = np.array([c.total for c in data], np.float64)
     if len(data) <= _BASIS:
         return attenuation, np.eye(len(data))
     scale = np.sqrt(weight / weight.sum())
@@ -165,7 +169,10 @@ def make_channels(
     basis, coefficient = _basis(data, energy_fluence)
     radius, path, norm = _softening(softening, energy_fluence, water.total)
     released_mean = scatter_modes.shapes[0] / scatter_share
+    onward = onward_kernel(kernels, materials[0], energies, released_mean)
+    later = rescatter_kernel(kernels, energies, released_mean)
     later_ratio = released_mean @ (later_kept * (1 - primary_share))
+    later_ratio /= share_within_sphere(onward, later, kernels)
     table = Spectral(
         energy_fluence=energy_fluence,
         basis=np.ascontiguousarray(basis),
@@ -181,8 +188,8 @@ def make_channels(
         primary_kernels=np.tensordot(primary_modes.shapes, primary, 1),
         scatter_kernels=np.tensordot(scatter_modes.shapes, scatter, 1),
         later_ratio=float(later_ratio),
-        onward_kernel=onward_kernel(kernels, materials[0], energies, released_mean)[None],
-        later_kernel=rescatter_kernel(kernels, energies, released_mean)[None],
+        onward_kernel=onward[None],
+        later_kernel=later[None],
         table=table,
     )
 
@@ -190,7 +197,7 @@ def make_channels(
 def _kept(
     water: Material, kernels: EnergyDepositionKernels, energies: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """What the kernels deposit of the electrons' energy and, first and later, of the scattered.
+    """Say what the kernels deposit of the electrons' energy and of the scattered, first and later.
 
     Both vary slowly with energy, so they can be interpolated where the energy
     fractions themselves, which curve, cannot.
@@ -264,19 +271,22 @@ def material_scaling(
     """Ratios to water for density scaling; the first material must be water.
 
     Radiological lengths of electrons go with the inverse of their extrapolated
-    range, those of scattered photons with their attenuation. The spectrum of scattered photons is that of
+    range, those of scattered photons with their attenuation. Their spectrum is that of
     single Compton scattering (Klein and Nishina) of the incident spectrum.
     """
     edges = np.geomspace(0.02, energies.max() * 1.001, 61)
     centres = np.sqrt(edges[1:] * edges[:-1])
     water = coefficients(materials[0], energies)
     scattered = klein_nishina_scatter_spectrum(energies, energy_fluence * water.total, edges)
-    range_, attenuation, absorption = [], [], []
+    range_: list[float] = []
+    attenuation: list[float] = []
+    absorption: list[float] = []
     for material in materials:
         c = coefficients(material, centres)
         range_.append(1 / extrapolated_range(material, _MEAN_ELECTRON_MEV))
-        attenuation.append(scattered @ c.total)
-        absorption.append(scattered @ c.to_electrons)
+        attenuation.append(float(scattered @ c.total))
+        absorption.append(float(scattered @ c.to_electrons))
+
     def ratio(values: list[float]) -> NDArray[np.float64]:
         return np.array(values) / values[0]
 

@@ -76,23 +76,24 @@ class Grid:
     def centres(self, axis: str) -> NDArray[np.float64]:
         """Voxel centres along ``"x"``, ``"y"`` or ``"z"``, mm."""
         i = "xyz".index(axis)
-        return self.origin[i] + self.spacing[i] * np.arange(self.shape[2 - i], dtype=np.float64)
+        steps = np.arange(self.shape[2 - i], dtype=np.float64)
+        return np.asarray(self.origin[i] + self.spacing[i] * steps)
 
     def edges(self, axis: str) -> NDArray[np.float64]:
         """Voxel edges along one axis, mm; one more than there are voxels."""
         i = "xyz".index(axis)
         steps = np.arange(self.shape[2 - i] + 1, dtype=np.float64) - 0.5
-        return self.origin[i] + self.spacing[i] * steps
+        return np.asarray(self.origin[i] + self.spacing[i] * steps)
 
     def index_of(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Fractional indices ``(..., 3)`` in order z, y, x of points ``(..., 3)`` in x, y, z, mm."""
+        """Fractional indices (..., 3) in order z, y, x of points (..., 3) in x, y, z, mm."""
         positions = np.asarray(points, dtype=np.float64)
-        return ((positions - np.array(self.origin)) / np.array(self.spacing))[..., ::-1]
+        return np.asarray(((positions - np.array(self.origin)) / np.array(self.spacing))[..., ::-1])
 
     def position_of(self, indices: ArrayLike) -> NDArray[np.float64]:
         """Positions ``(..., 3)`` in x, y, z, mm of fractional indices ``(..., 3)`` in z, y, x."""
         steps = np.asarray(indices, dtype=np.float64)[..., ::-1]
-        return np.array(self.origin) + steps * np.array(self.spacing)
+        return np.asarray(np.array(self.origin) + steps * np.array(self.spacing))
 
     def contains(self, point: ArrayLike) -> bool:
         """Whether a point (x, y, z), mm, lies inside the outer faces of the grid."""
@@ -112,7 +113,9 @@ class Grid:
         by the same amount on both sides.
         """
         counts, origin = [], []
-        for low, high, step in zip(lower, upper, positive(spacing, "grid spacing (mm)"), strict=True):
+        for low, high, step in zip(
+            lower, upper, positive(spacing, "grid spacing (mm)"), strict=True
+        ):
             if not high > low:
                 raise GeometryError(f"box from {lower} to {upper} mm is empty")
             n = max(1, ceil((high - low) / step - 1e-6))

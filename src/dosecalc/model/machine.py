@@ -48,9 +48,13 @@ class Spectrum:
         high = read_only(self.edges_high, np.float64, what="spectrum upper edges", ndim=1)
         photons = read_only(self.photons, np.float64, what="spectrum photons", ndim=1)
         if not low.size == high.size == photons.size > 0:
-            raise InputError(f"spectrum {self.name!r}: {low.size}, {high.size}, {photons.size} bins")
+            raise InputError(
+                f"spectrum {self.name!r}: {low.size}, {high.size}, {photons.size} bins"
+            )
         if (low < 0).any() or (high < low).any() or (high <= 0).any():
-            raise InputError(f"spectrum {self.name!r}: bin edges must be 0 <= low <= high, high > 0")
+            raise InputError(
+                f"spectrum {self.name!r}: bin edges must be 0 <= low <= high, high > 0"
+            )
         if (photons < 0).any() or photons.sum() <= 0:
             raise InputError(f"spectrum {self.name!r}: photon numbers must be >= 0, not all zero")
         normalised = photons / photons.sum()
@@ -91,13 +95,16 @@ class RadialProfile:
         radius = read_only(self.radius_mm, np.float64, what="profile radius", ndim=1)
         value = read_only(self.value, np.float64, what="profile value", ndim=1)
         if radius.size != value.size or radius.size < 2 or radius[0] != 0:
-            raise InputError("a radial profile needs equal numbers of radii and values, from radius 0")
+            raise InputError(
+                "a radial profile needs equal numbers of radii and values, from radius 0"
+            )
         if (np.diff(radius) <= 0).any():
             raise InputError("the radii of a radial profile must rise")
         object.__setattr__(self, "radius_mm", radius)
         object.__setattr__(self, "value", value)
 
     def __call__(self, radius_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Value at radii, mm; constant beyond the last."""
         return np.interp(radius_mm, self.radius_mm, self.value)
 
 

@@ -31,7 +31,9 @@ class Contour:
     def __post_init__(self) -> None:
         points = read_only(self.points, np.float64, what="contour", ndim=2)
         if points.shape[0] < 3 or points.shape[1] != 2:
-            raise InputError(f"contour at z = {self.z} mm has shape {points.shape}, not (n >= 3, 2)")
+            raise InputError(
+                f"contour at z = {self.z} mm has shape {points.shape}, not (n >= 3, 2)"
+            )
         object.__setattr__(self, "points", points)
 
 
@@ -54,6 +56,7 @@ class Structure:
 
     @property
     def is_empty(self) -> bool:
+        """Whether nothing is drawn."""
         return not self.contours
 
 
@@ -74,6 +77,7 @@ class StructureSet:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Names in the order of the set."""
         return tuple(s.name for s in self.structures)
 
     def __getitem__(self, name: str) -> Structure:

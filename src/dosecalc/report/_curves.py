@@ -13,7 +13,6 @@ __all__ = ["draw_dvh", "draw_profiles"]
 
 _MOST_CURVES = 10
 _LEVELS = 400
-_TARGETS = ("PTV", "CTV", "GTV")
 # Dashes and colours: neighbours differ in both, and in print by dash alone.
 _STYLES: tuple[tuple[str, Any], ...] = (
     ("#a50f15", "-"),
@@ -45,7 +44,7 @@ def draw_dvh(result: Result, panel: Axes) -> str:
         colour, dash = _STYLES[i % len(_STYLES)]
         name = one.structure.name + ("" if dvh.is_complete else " (part)")
         percent = 100 * dvh.volume_at_dose(levels) / dvh.inside_cm3
-        width = 2.2 if one.structure.kind in _TARGETS else 1.4
+        width = 2.2 if one.is_target else 1.4
         panel.plot(levels, percent, color=colour, ls=dash, lw=width, label=name)
     if result.full.meaning != "maximum":
         panel.axvline(result.full.gray, color="black", lw=0.8, ls=(0, (4, 3)))
@@ -63,11 +62,8 @@ def draw_dvh(result: Result, panel: Axes) -> str:
     return _left_out(result, curves)
 
 
-def _rank(one: StructureResult) -> tuple[int, float]:
-    kinds = (*_TARGETS, "ORGAN", "")
-    kind = one.structure.kind if one.structure.kind in _TARGETS else "ORGAN"
-    hottest = 0.0 if one.dvh is None else one.dvh.dose_at_volume(2)
-    return (kinds.index(kind), -hottest)
+def _rank(one: StructureResult) -> tuple[bool, float]:
+    return (not one.is_target, 0.0 if one.dvh is None else -one.dvh.dose_at_volume(2))
 
 
 def _left_out(result: Result, curves: list[StructureResult]) -> str:

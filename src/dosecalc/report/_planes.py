@@ -24,7 +24,6 @@ _MOST_ARROWS = 12
 _ARROW_MM = 24.0
 # Places tried for a name within an outline, and how many voxels apart in order of depth.
 _TRIES, _TRY_EVERY = 60, 7
-_TARGETS = ("PTV", "CTV", "GTV")
 
 
 def _halo(width: float, colour: str) -> list[AbstractPathEffect]:
@@ -211,7 +210,7 @@ def _draw_outlines(panel: Axes, view: _View, result: Result, index: int) -> None
     for one in result.structures:
         if one.planes is None or float(one.planes[index].max()) < 0.5:
             continue
-        width = 1.6 if one.structure.kind in _TARGETS else 1.0
+        width = 1.6 if one.is_target else 1.0
         lines = panel.contour(
             grid.centres(view.across), grid.centres(view.upward), one.planes[index],
             levels=[0.5], colors="white", linewidths=width,
@@ -223,13 +222,13 @@ def _name_outlines(view: _View, result: Result, index: int, labels: Labels) -> N
     """Write names into large structures and beside small ones, small first; a body needs none."""
     grid = result.dose.grid
     shown = [
-        (one.planes[index] >= 0.5, one.structure)
+        (one.planes[index] >= 0.5, one)
         for one in result.structures
         if one.planes is not None and one.structure.kind != "EXTERNAL"
     ]
     across, upward = grid.centres(view.across), grid.centres(view.upward)
     used = np.zeros((upward.size, across.size), dtype=bool)
-    for inside, structure in sorted(shown, key=lambda pair: int(pair[0].sum())):
+    for inside, one in sorted(shown, key=lambda pair: int(pair[0].sum())):
         if not inside.any():
             continue
         own = inside & ~used
@@ -241,12 +240,12 @@ def _name_outlines(view: _View, result: Result, index: int, labels: Labels) -> N
             (float(x), float(y), float(d) * min(grid.spacing))
             for x, y, d in zip(across[columns], upward[rows], depth[rows, columns], strict=True)
         ]
-        if labels.within(room, structure.name):
+        if labels.within(room, one.structure.name):
             continue
         rows, columns = np.nonzero(inside)
         chosen = [columns.argmax(), columns.argmin(), rows.argmax(), rows.argmin()]
         ends = [(float(across[columns[i]]), float(upward[rows[i]])) for i in chosen]
-        labels.beside(ends, structure.name, far=structure.kind in _TARGETS)
+        labels.beside(ends, one.structure.name, far=one.is_target)
 
 
 def _draw_isodoses(

@@ -65,6 +65,8 @@ def run_record(
     not_checked : sequence of str
     """
     dose = result.dose
+    engine = dict(dose.provenance)
+    models = engine.pop("machines", {})
     return {
         "schema": RECORD_SCHEMA,
         "program": {"name": "dosecalc", "version": __version__, **_versions()},
@@ -74,7 +76,8 @@ def run_record(
         "inputs": [dict(one) for one in inputs],
         "physical_data_sha256": _data_hashes(),
         "choices": dict(choices),
-        "engine": dict(dose.provenance),
+        "engine": engine,
+        "machine_models": {model["name"]: model for model in models.values()},
         "plan": _plan(result.plan),
         "grid": _grid(dose.grid),
         "dose": {

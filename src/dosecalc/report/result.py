@@ -27,6 +27,8 @@ __all__ = [
 
 Point = tuple[float, float, float]
 
+_TARGETS = ("GTV", "CTV", "PTV")
+
 
 class Planes(NamedTuple):
     """Three cuts: axial (ny, nx), coronal (nz, nx), sagittal (nz, ny)."""
@@ -54,6 +56,11 @@ class StructureResult:
     planes: Planes | None
     dvh: Dvh | None
     remark: str = ""
+
+    @property
+    def is_target(self) -> bool:
+        """Whether its type, or else the start of its name, is GTV, CTV or PTV: for display only."""
+        return self.structure.kind in _TARGETS or self.structure.name.upper().startswith(_TARGETS)
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,8 @@ class ReferenceCase:
 
 def _tolerance(axis: float, gamma: float, medium: str) -> Tolerance:
     source = (
-        f"project default for a collapsed cone in {medium}: {axis:g} % of the maximum on the axis, "
-        f"gamma {gamma:g} %/{gamma:g} mm in at least 98 % of the points"
+        f"in {medium}: {axis:g} % of the maximum on the axis, gamma {gamma:g} %/{gamma:g} mm in "
+        "at least 98 % of the points (project default for a collapsed cone)"
     )
     return Tolerance(axis, gamma, gamma, 98.0, source)
 
