@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +21,25 @@ from numpy.typing import NDArray
 from dosecalc import __version__
 from dosecalc.beam import beam_fluences, beam_notes
 from dosecalc.beam.fluence import Fluence
-from dosecalc.core.lattice import coarsen, interpolate_up, split_release
-from dosecalc.core.superposition import TERMS, Directions, Medium, sweep
-from dosecalc.core.terma import BeamGeometry, attenuate, tilt_cells, voxel_fluence
+from dosecalc.core.lattice import coarsen
+from dosecalc.core.terma import BeamGeometry, attenuate, voxel_fluence
 from dosecalc.data.deposition import EnergyDepositionKernels, load_kernels
 from dosecalc.data.electrons import collision_stopping_power
 from dosecalc.data.materials import Material, load_material
-from dosecalc.engines.cone_kernels import UPRIGHT, ConeTable, TiltGrid, make_cone_table, tilt_grid
+from dosecalc.engines.cone_kernels import make_cone_table
+from dosecalc.engines.cone_lattice import (
+    Box,
+    Lattice,
+    beam_geometry,
+    finer,
+    joining,
+    tilts_of,
+)
+from dosecalc.engines.cone_primary import bright_dose, faint_dose, lateral_reach_cm
+from dosecalc.engines.cone_scatter import scatter_per_mass
 from dosecalc.engines.spectral import Channels, MaterialScaling, make_channels, material_scaling
 from dosecalc.errors import InputError
-from dosecalc.model import Dose, Grid, Machine, Phantom, Plan
+from dosecalc.model import Dose, Machine, Phantom, Plan
 
 __all__ = ["CollapsedConeSettings", "compute", "fluence_dose"]
 
@@ -39,12 +47,6 @@ MEV_PER_G_TO_GRAY = 1.602176634e-10
 
 _WHOLE_SCATTER_VOXEL_MM = 5.0
 _LARGEST_PRIMARY_VOXEL_MM = 1.5
-_PRIMARY_REACH_MM = 30.0
-_LATER_VOXEL_RATIO = 2.0
-
-# Cosine to the beam below which electrons, a tenth of their energy, do not get far: their
-# lines need no finer lattice than the dose grid.
-_AHEAD = 0.45
 
 # Below this share of the largest fluence the released energy varies slowly: there it comes
 # through the collimators or from a wide source.
@@ -184,63 +186,188 @@ def _machine_of(machine: Machine | Mapping[int, Machine], number: int) -> Machin
 
 @dataclass(frozen=True)
 class _Scene:
-    """The phantom's materials, water first, and what the beam's spectrum makes of them."""
+    """A phantom with its materials renumbered, water first, and a beam quality's tables.
 
+    electron_scaling, scatter_scaling : (nz, ny, nx) float32
+        Radiological length per length of electrons and of scattered photons.
+    """
+
+    phantom: Phantom
     material: NDArray[np.uint8]
     channels: Channels
     scaling: MaterialScaling
     kernels: EnergyDepositionKernels
+    electron_scaling: NDArray[np.float32]
+    scatter_scaling: NDArray[np.float32]
 
 
 def fluence_dose(
     phantom: Phantom, fluence: Fluence, settings: CollapsedConeSettings
 ) -> NDArray[np.float32]:
-    """Dose (nz, ny, nx), Gy cm2 per unit of the fluence map, of one stationary beam."""
-    geometry = _geometry(fluence, phantom.grid)
+    """Dose (nz, ny, nx), Gy cm2 per unit of the fluence map, of one stationary beam.
+
+    Energy is released at two resolutions: voxel by voxel in the box that holds the
+    field, and on the coarse lattice of the scatter elsewhere, where what little
+    fluence there is comes through the collimators or from a wide source.
+    """
+    geometry = beam_geometry(fluence, phantom.grid)
     flux = np.zeros(phantom.grid.shape, np.float32)
     voxel_fluence(geometry, phantom.grid.shape, flux)
     if not flux.any():
         return flux
     scene = _scene(phantom, fluence, settings)
-    box = _bounding_box(flux > 0)
-    released = _released(phantom, scene, geometry, box, flux)
-    n = released.shape[0] // 2
-    tilts = _tilts(geometry)
-    bright = _bounding_box(flux > _FAINT * flux.max())
-    dose = _primary_dose(phantom, scene, geometry, bright, released[:n], tilts, settings)
-    dose += _scatter_dose(phantom, scene, geometry, released[n:], tilts, settings)
-    if bright != box:
-        released[(slice(0, n), *bright)] = 0
-        dose += _faint_dose(phantom, scene, geometry, released[:n], tilts, settings)
+    factors = joining(geometry.spacing, settings.scatter_voxel_mm)
+    box = _whole_blocks(_bounding_box(flux > _FAINT * flux.max()), factors, flux.shape)
+    channels = scene.channels.primary_kernels.shape[0]
+    released = _released(scene, geometry, box, flux)
+    coarse = _coarse_release(scene, geometry, box, flux, released, factors)
+    tilts = tilts_of(geometry)
+
+    first = Lattice(coarse.geometry, coarse.scatter_scaling, coarse.released[channels:])
+    per_mass = scatter_per_mass(first, scene.channels, scene.kernels, tilts, settings.directions)
+    dose = finer(per_mass, coarse.geometry, geometry, flux.shape).copy()
+    dose *= scene.scaling.scatter_dose[scene.material].astype(np.float32)
+    if coarse.faint is not None:
+        table = make_cone_table(
+            scene.channels.primary_kernels,
+            scene.kernels,
+            tilts,
+            max(24, settings.directions // 3),
+            "prompt",
+        )
+        lattice = Lattice(coarse.geometry, coarse.electron_scaling, coarse.faint)
+        relative = scene.scaling.electron_range[scene.material].astype(np.float32)
+        dose += faint_dose(lattice, geometry, flux.shape, tilts, table) * relative
+    dose[phantom.density <= 0] = 0
+    table = make_cone_table(
+        scene.channels.primary_kernels, scene.kernels, tilts, settings.directions, "prompt"
+    )
+    region, primary = bright_dose(
+        phantom.density,
+        scene.electron_scaling,
+        geometry,
+        box,
+        released[:channels],
+        lateral_reach_cm(
+            scene.channels.primary_kernels[0],
+            np.radians(scene.kernels.cone_edges_deg),
+            scene.kernels.shell_edges_cm,
+        ),
+        settings.primary_voxel_mm,
+        tilts,
+        table,
+    )
+    dose[region] += primary
     if settings.dose_to == "water":
         dose *= _water_to_medium(phantom)[phantom.material]
     dose *= np.float32(MEV_PER_G_TO_GRAY)
     return dose
 
 
-def _geometry(fluence: Fluence, grid: Grid) -> BeamGeometry:
-    rows, columns = fluence.values.shape
-    integral = np.zeros((rows + 1, columns + 1))
-    integral[1:, 1:] = fluence.values.astype(np.float64).cumsum(axis=0).cumsum(axis=1)
-    return BeamGeometry(
-        source=fluence.source.copy(),
-        axes=fluence.axes.copy(),
-        sad=float(fluence.sad_mm),
-        integral=integral * fluence.pixel_u * fluence.pixel_v,
-        u0=float(fluence.u0),
-        v0=float(fluence.v0),
-        pixel_u=float(fluence.pixel_u),
-        pixel_v=float(fluence.pixel_v),
-        origin=np.array(grid.origin),
-        spacing=np.array(grid.spacing),
+@dataclass(frozen=True)
+class _CoarseRelease:
+    """Released energy and scalings on the lattice of the scatter.
+
+    released : (primary and scatter channels, nz, ny, nx) float32, MeV per voxel
+    faint : (primary channels, nz, ny, nx) float32 or None
+        The primary part of what is released outside the box; None where there is nothing.
+    """
+
+    geometry: BeamGeometry
+    electron_scaling: NDArray[np.float32]
+    scatter_scaling: NDArray[np.float32]
+    released: NDArray[np.float32]
+    faint: NDArray[np.float32] | None
+
+
+def _coarse_release(
+    scene: _Scene,
+    geometry: BeamGeometry,
+    box: Box,
+    flux: NDArray[np.float32],
+    released: NDArray[np.float32],
+    factors: tuple[int, int, int],
+) -> _CoarseRelease:
+    """Join what was released in the box and add what is released outside it."""
+    phantom = scene.phantom
+    shape = tuple(-(-n // f) for n, f in zip(flux.shape, factors, strict=True))
+    size = np.float32(np.prod(factors))
+    joined = {}
+    for name, values in (
+        ("density", phantom.density),
+        ("flux", flux),
+        ("electron", scene.electron_scaling),
+        ("scatter", scene.scatter_scaling),
+    ):
+        joined[name] = np.empty(shape, np.float32)
+        coarsen(values, factors, joined[name])
+        joined[name] /= size
+    inside = tuple(slice(b.start // f, -(-b.stop // f)) for b, f in zip(box, factors, strict=True))
+    parts = np.array(factors[::-1], float)
+    coarse = geometry._replace(
+        origin=geometry.origin + (parts - 1) / 2 * geometry.spacing,
+        spacing=geometry.spacing * parts,
     )
+    joined["flux"][inside] = 0
+    total = np.zeros((released.shape[0], *shape), np.float32)
+    faint = None
+    if joined["flux"].any():
+        # The rays cross voxels of the coarse lattice; the material of a joined voxel is
+        # that of its middle, and only the small part of the energy released out here
+        # depends on it.
+        middle = tuple(slice(f // 2, None, f) for f in factors)
+        material = np.zeros(shape, np.uint8)
+        picked = scene.material[middle]
+        material[tuple(slice(0, n) for n in picked.shape)] = picked
+        start = np.zeros(3, np.int64)
+        attenuate(
+            coarse, scene.channels.table, joined["density"], material, joined["flux"], start, total
+        )
+        total *= np.float32(np.prod(coarse.spacing) / 1000)
+        faint = total[: released.shape[0] // 2].copy()
+    block = np.empty(total[0][inside].shape, np.float32)
+    for channel, energy in enumerate(released):
+        coarsen(np.ascontiguousarray(energy), factors, block)
+        total[channel][inside] = block
+    return _CoarseRelease(coarse, joined["electron"], joined["scatter"], total, faint)
+
+
+def _whole_blocks(box: Box, factors: tuple[int, int, int], shape: tuple[int, ...]) -> Box:
+    """Grow a box to whole blocks of joined voxels, within the grid."""
+    z, y, x = (
+        slice(span.start // f * f, min(n, -(-span.stop // f) * f))
+        for span, f, n in zip(box, factors, shape, strict=True)
+    )
+    return z, y, x
+
+
+def _released(
+    scene: _Scene, geometry: BeamGeometry, box: Box, flux: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Released energy per voxel, MeV, (channels, mz, my, mx), in the box."""
+    channels = scene.channels.table.release.shape[1]
+    released = np.zeros((channels, *flux[box].shape), np.float32)
+    start = np.array([s.start for s in box], np.int64)
+    density = scene.phantom.density
+    attenuate(geometry, scene.channels.table, density, scene.material, flux, start, released)
+    released *= np.float32(scene.phantom.grid.voxel_volume_cm3)
+    return released
 
 
 def _scene(phantom: Phantom, fluence: Fluence, settings: CollapsedConeSettings) -> _Scene:
     names = ("water", *(m for m in phantom.materials if m != "water"))
     index = np.array([names.index(m) for m in phantom.materials], np.uint8)
     channels, scaling = _quality(_Quality(fluence), names, settings.channels)
-    return _Scene(index[phantom.material], channels, scaling, load_kernels())
+    material = index[phantom.material]
+    return _Scene(
+        phantom=phantom,
+        material=material,
+        channels=channels,
+        scaling=scaling,
+        kernels=load_kernels(),
+        electron_scaling=phantom.density * scaling.electron_range.astype(np.float32)[material],
+        scatter_scaling=phantom.density * scaling.scatter_range.astype(np.float32)[material],
+    )
 
 
 class _Quality:
@@ -279,372 +406,10 @@ def _water_to_medium(phantom: Phantom) -> NDArray[np.float32]:
     return np.array([water / collision_stopping_power(m, 1.0) for m in materials], np.float32)
 
 
-def _bounding_box(where: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+def _bounding_box(where: NDArray[np.bool_]) -> Box:
     spans = []
     for axis in range(3):
         others = tuple(a for a in range(3) if a != axis)
         used = np.flatnonzero(where.any(axis=others))
         spans.append(slice(int(used[0]), int(used[-1]) + 1))
     return spans[0], spans[1], spans[2]
-
-
-def _released(
-    phantom: Phantom,
-    scene: _Scene,
-    geometry: BeamGeometry,
-    box: tuple[slice, slice, slice],
-    flux: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """Released energy per voxel, MeV, (channels, nz, ny, nx); none outside the box."""
-    channels = scene.channels.table.release.shape[1]
-    inside = np.zeros((channels, *flux[box].shape), np.float32)
-    start = np.array([s.start for s in box], np.int64)
-    attenuate(geometry, scene.channels.table, phantom.density, scene.material, flux, start, inside)
-    released = np.zeros((channels, *flux.shape), np.float32)
-    np.multiply(
-        inside, np.float32(phantom.grid.voxel_volume_cm3), out=released[(slice(None), *box)]
-    )
-    return released
-
-
-def _tilts(geometry: BeamGeometry) -> TiltGrid:
-    rows, columns = geometry.integral.shape
-    lower = (geometry.u0 / geometry.sad, geometry.v0 / geometry.sad)
-    upper = (
-        (geometry.u0 + (columns - 1) * geometry.pixel_u) / geometry.sad,
-        (geometry.v0 + (rows - 1) * geometry.pixel_v) / geometry.sad,
-    )
-    return tilt_grid(lower, upper)
-
-
-class _Tilted(NamedTuple):
-    """Released energy in the terms of a `ConeTable`: (TERMS, nz, ny, nx), and the cells."""
-
-    terms: NDArray[np.float32]
-    cell: NDArray[np.int16]
-
-
-def _tilted(geometry: BeamGeometry, tilts: TiltGrid, released: NDArray[np.float32]) -> _Tilted:
-    shape = released.shape[1:]
-    cell = np.zeros(shape, np.int16)
-    terms = np.zeros((TERMS, *shape), np.float32)
-    if tilts != UPRIGHT:
-        grid = (tilts.first_u, tilts.first_v, tilts.step, tilts.cells_u, tilts.cells_v)
-        tilt_cells(geometry, grid, released[0], cell, terms[1], terms[2])
-        terms[1:3] *= released[0]
-    terms[0] = released[0]
-    if released.shape[0] > 1:
-        terms[3] = released[1]
-    return _Tilted(terms, cell)
-
-
-def _primary_dose(
-    phantom: Phantom,
-    scene: _Scene,
-    geometry: BeamGeometry,
-    box: tuple[slice, slice, slice],
-    released: NDArray[np.float32],
-    tilts: TiltGrid,
-    settings: CollapsedConeSettings,
-) -> NDArray[np.float32]:
-    """Dose by electrons of first interactions, MeV/g, on the phantom's grid."""
-    region = _with_reach(box, phantom)
-    inner = tuple(
-        slice(b.start - r.start, b.stop - r.start) for b, r in zip(box, region, strict=True)
-    )
-    density = phantom.density[region]
-    scaling = density * scene.scaling.electron_range[scene.material[region]].astype(np.float32)
-    whole = np.zeros((released.shape[0], *density.shape), np.float32)
-    whole[(slice(None), *inner)] = released[(slice(None), *box)]
-    factors = _division(geometry, settings)
-    fine = _subgrid_geometry(geometry, region, factors)
-    shape = tuple(n * f for n, f in zip(density.shape, factors, strict=True))
-    fine_flux = np.zeros(shape, np.float32)
-    voxel_fluence(fine, shape, fine_flux)
-    fine_released = np.zeros((released.shape[0], *shape), np.float32)
-    split_release(whole, fine_flux, factors, fine_released)
-    table = make_cone_table(
-        scene.channels.primary_kernels, scene.kernels, tilts, settings.directions, "prompt"
-    )
-    ahead, aside = table.split(_AHEAD)
-    absorbed = _transport(
-        fine, _repeat(scaling, factors), _tilted(fine, tilts, fine_released), ahead
-    )
-    energy = np.empty(density.shape, np.float32)
-    coarsen(absorbed, factors, energy)
-    plain = _subgrid_geometry(geometry, region, (1, 1, 1))
-    energy += _transport(plain, scaling, _tilted(plain, tilts, whole), aside)
-    energy += _local(whole, table)
-    dose = np.zeros(phantom.grid.shape, np.float32)
-    mass = density * np.float32(phantom.grid.voxel_volume_cm3)
-    dose[region] = np.divide(energy, mass, out=np.zeros_like(energy), where=mass > 0)
-    return dose
-
-
-def _with_reach(box: tuple[slice, slice, slice], phantom: Phantom) -> tuple[slice, slice, slice]:
-    """Grow the box by the electrons' reach, longer in thin matter, within the grid."""
-    inside = phantom.density[box]
-    solid = inside[inside > 0.05]
-    thin = float(np.percentile(solid, 5)) if solid.size else 1.0
-    reach = _PRIMARY_REACH_MM / min(max(thin, 0.15), 1.0)
-    spans = []
-    for axis, span in enumerate(box):
-        margin = int(np.ceil(reach / phantom.grid.spacing[2 - axis]))
-        spans.append(
-            slice(max(0, span.start - margin), min(phantom.grid.shape[axis], span.stop + margin))
-        )
-    return spans[0], spans[1], spans[2]
-
-
-def _division(geometry: BeamGeometry, settings: CollapsedConeSettings) -> tuple[int, int, int]:
-    """Into how many parts a voxel is divided along z, y, x: across the beam only."""
-    along = int(np.argmax(np.abs(geometry.axes[2])))
-    parts = [1, 1, 1]
-    for axis in range(3):
-        if axis != along:
-            parts[axis] = int(np.ceil(geometry.spacing[axis] / settings.primary_voxel_mm - 1e-6))
-    return parts[2], parts[1], parts[0]
-
-
-def _subgrid_geometry(
-    geometry: BeamGeometry, region: tuple[slice, slice, slice], factors: tuple[int, int, int]
-) -> BeamGeometry:
-    """Describe the same beam over a part of the grid with divided voxels."""
-    start = np.array([s.start for s in region][::-1], float)
-    parts = np.array(factors[::-1], float)
-    lower = geometry.origin + (start - 0.5) * geometry.spacing
-    spacing = geometry.spacing / parts
-    return geometry._replace(origin=lower + spacing / 2, spacing=spacing)
-
-
-def _repeat(values: NDArray[np.float32], factors: tuple[int, int, int]) -> NDArray[np.float32]:
-    for axis, factor in enumerate(factors):
-        if factor > 1:
-            values = np.repeat(values, factor, axis=axis)
-    return values
-
-
-def _scatter_dose(
-    phantom: Phantom,
-    scene: _Scene,
-    geometry: BeamGeometry,
-    released: NDArray[np.float32],
-    tilts: TiltGrid,
-    settings: CollapsedConeSettings,
-) -> NDArray[np.float32]:
-    """Dose through scattered photons, MeV/g, on the phantom's grid.
-
-    In two steps (see `rescatter`): photons that left the first interaction, then
-    the energy that they send on from where they interact, on a lattice coarser still.
-    """
-    relative = scene.scaling.scatter_range[scene.material].astype(np.float32)
-    first = _coarser(
-        _Lattice(geometry, phantom.density * relative, released), settings.scatter_voxel_mm
-    )
-    table = make_cone_table(
-        scene.channels.scatter_kernels, scene.kernels, tilts, settings.directions, "delayed"
-    )
-    absorbed = _spread(first, tilts, table)
-    per_mass = _per_mass(first, absorbed)
-    later, energy = _later_scatter(first, scene, tilts, settings)
-    per_mass += _finer(_per_mass(later, energy), later, first)
-    dose = _finer(per_mass, first, _Lattice(geometry, phantom.density, released))
-    dose *= scene.scaling.scatter_dose[scene.material].astype(np.float32)
-    dose[phantom.density <= 0] = 0
-    return dose
-
-
-def _faint_dose(
-    phantom: Phantom,
-    scene: _Scene,
-    geometry: BeamGeometry,
-    released: NDArray[np.float32],
-    tilts: TiltGrid,
-    settings: CollapsedConeSettings,
-) -> NDArray[np.float32]:
-    """Dose by electrons where the fluence is low and smooth (leakage, head scatter), MeV/g."""
-    relative = scene.scaling.electron_range[scene.material].astype(np.float32)
-    whole = _Lattice(geometry, phantom.density * relative, released)
-    lattice = _coarser(whole, settings.scatter_voxel_mm)
-    table = make_cone_table(
-        scene.channels.primary_kernels,
-        scene.kernels,
-        tilts,
-        max(24, settings.directions // 3),
-        "prompt",
-    )
-    dose = _finer(_per_mass(lattice, _spread(lattice, tilts, table)), lattice, whole)
-    dose *= relative
-    dose[phantom.density <= 0] = 0
-    return dose
-
-
-def _later_scatter(
-    first: _Lattice, scene: _Scene, tilts: TiltGrid, settings: CollapsedConeSettings
-) -> tuple[_Lattice, NDArray[np.float32]]:
-    """Energy absorbed through photons scattered twice or more, and the lattice it is on."""
-    directions = max(24, settings.directions // 2)
-    lattice = _coarser(first, _LATER_VOXEL_RATIO * settings.scatter_voxel_mm)
-    released = lattice._replace(
-        released=lattice.released[:1] * np.float32(scene.channels.later_ratio)
-    )
-    table = make_cone_table(
-        scene.channels.onward_kernel, scene.kernels, tilts, directions, "delayed"
-    )
-    # The fit may leave a trace of negative energy next to a source; it cannot scatter.
-    onward = np.maximum(_spread(released, tilts, table), 0)[None]
-    table = make_cone_table(
-        scene.channels.later_kernel, scene.kernels, UPRIGHT, directions, "delayed"
-    )
-    return lattice, _spread(lattice._replace(released=onward), UPRIGHT, table)
-
-
-class _Lattice(NamedTuple):
-    """Voxels for scattered energy: their place, density scaling and released energy."""
-
-    geometry: BeamGeometry
-    scaling: NDArray[np.float32]
-    released: NDArray[np.float32]
-
-
-def _coarser(lattice: _Lattice, voxel_mm: float) -> _Lattice:
-    """Join voxels while the result is no larger than `voxel_mm`; sums energy, averages scaling."""
-    shape = lattice.scaling.shape
-    spacing = lattice.geometry.spacing
-    factors = tuple(max(1, int(voxel_mm / s + 1e-6)) for s in spacing[::-1])
-    if factors == (1, 1, 1):
-        return lattice
-    coarse_shape = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
-    scaling = np.empty(coarse_shape, np.float32)
-    coarsen(lattice.scaling, factors, scaling)
-    scaling /= np.float32(np.prod(factors))
-    released = np.empty((lattice.released.shape[0], *coarse_shape), np.float32)
-    for channel, energy in enumerate(lattice.released):
-        coarsen(np.ascontiguousarray(energy), factors, released[channel])
-    parts = np.array(factors[::-1], float)
-    origin = lattice.geometry.origin + (parts - 1) / 2 * spacing
-    geometry = lattice.geometry._replace(origin=origin, spacing=spacing * parts)
-    return _Lattice(geometry, scaling, released)
-
-
-def _finer(values: NDArray[np.float32], coarse: _Lattice, fine: _Lattice) -> NDArray[np.float32]:
-    """Interpolate from one lattice to the finer one it was joined from."""
-    ratio = np.rint(coarse.geometry.spacing / fine.geometry.spacing).astype(int)
-    if (ratio == 1).all():
-        return values
-    result = np.empty(fine.scaling.shape, np.float32)
-    interpolate_up(_sharpened(values), (int(ratio[2]), int(ratio[1]), int(ratio[0])), result)
-    return result
-
-
-def _sharpened(means: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Values whose linear interpolation has, to second order, the given means over voxels.
-
-    A line through the means of three voxels has the mean (v[-1] + 6 v[0] + v[1]) / 8
-    over the middle one; taking off an eighth of the second difference undoes that.
-    """
-    values = means.copy()
-    for axis in range(3):
-        if means.shape[axis] < 3:
-            continue
-        moved = np.moveaxis(values, axis, 0)
-        moved[1:-1] -= np.diff(moved, n=2, axis=0) / 8
-    return np.maximum(values, 0)
-
-
-def _spread(lattice: _Lattice, tilts: TiltGrid, table: ConeTable) -> NDArray[np.float32]:
-    """Energy absorbed per voxel, MeV, by lines and locally."""
-    source = _tilted(lattice.geometry, tilts, lattice.released)
-    absorbed = _transport(lattice.geometry, lattice.scaling, source, table)
-    return absorbed + _local(lattice.released, table)
-
-
-def _local(released: NDArray[np.float32], table: ConeTable) -> NDArray[np.float32]:
-    """Energy absorbed (or, where negative, taken back) in the voxel that releases it."""
-    local: NDArray[np.float32] = np.tensordot(table.local.astype(np.float32), released, 1)
-    return local
-
-
-def _per_mass(lattice: _Lattice, absorbed: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Energy per water-equivalent mass, MeV/g.
-
-    It varies slowly across interfaces, so it is what is interpolated; the
-    material of each voxel then says how much of it is absorbed there.
-    """
-    mass = lattice.scaling * np.float32(np.prod(lattice.geometry.spacing) / 1000)
-    per_mass: NDArray[np.float32] = np.divide(
-        absorbed, mass, out=np.zeros_like(absorbed), where=mass > 1e-7
-    )
-    return per_mass
-
-
-# Orders of axes (b, d, c) of the arrays swept along z, y and x: d the axis of advance,
-# c contiguous in memory.
-_ORDERS = ((1, 0, 2), (0, 1, 2), (0, 2, 1))
-
-
-def _transport(
-    geometry: BeamGeometry,
-    scaling: NDArray[np.float32],
-    source: _Tilted,
-    table: ConeTable,
-) -> NDArray[np.float32]:
-    """Energy absorbed per voxel [z, y, x] of the energy released, both MeV per voxel."""
-    unit = np.float32(source.terms[0].max())
-    absorbed = np.zeros(scaling.shape, np.float32)
-    if unit <= 0:
-        return absorbed
-    directions = (table.directions @ geometry.axes)[:, ::-1]
-    spacing = geometry.spacing[::-1]
-    leading = np.argmax(np.abs(directions) / spacing, axis=1)
-    for axis in (1, 0, 2):
-        chosen = np.flatnonzero(leading == axis)
-        if chosen.size == 0:
-            continue
-        order = _ORDERS[axis]
-        medium = _medium(scaling, source, unit, order)
-        lines = _directions(directions[chosen], spacing, order, table, chosen)
-        part = np.zeros(medium.scaling.shape, np.float32)
-        sweep(medium, lines, np.float32(3e-5), part)
-        absorbed += part.transpose(np.argsort(order)) * unit
-    return absorbed
-
-
-def _medium(
-    scaling: NDArray[np.float32],
-    source: _Tilted,
-    unit: np.float32,
-    order: tuple[int, int, int],
-) -> Medium:
-    turned = np.ascontiguousarray(source.terms.transpose((0, *(a + 1 for a in order))) / unit)
-    used = turned[0] > 0
-    any_used = used.any(axis=2)
-    first = np.where(any_used, used.argmax(axis=2), 0)
-    last = np.where(any_used, used.shape[2] - used[..., ::-1].argmax(axis=2), 0)
-    return Medium(
-        scaling=np.ascontiguousarray(scaling.transpose(order)),
-        released=turned,
-        cell=np.ascontiguousarray(source.cell.transpose(order)),
-        first=first.astype(np.int32),
-        last=last.astype(np.int32),
-    )
-
-
-def _directions(
-    directions: NDArray[np.float64],
-    spacing: NDArray[np.float64],
-    order: tuple[int, int, int],
-    table: ConeTable,
-    chosen: NDArray[np.intp],
-) -> Directions:
-    """Lines of the chosen directions; rates per plane, because a plane is crossed in one step."""
-    b, d, c = order
-    along = np.abs(directions[:, d])
-    step_cm = spacing[d] / along / 10
-    return Directions(
-        forward=directions[:, d] > 0,
-        slope_b=directions[:, b] / along * spacing[d] / spacing[b],
-        slope_c=directions[:, c] / along * spacing[d] / spacing[c],
-        rate=(table.rates[chosen] * step_cm).astype(np.float32),
-        amplitude=np.ascontiguousarray(table.amplitudes[chosen]),
-    )

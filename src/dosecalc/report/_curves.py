@@ -36,7 +36,7 @@ def draw_dvh(result: Result, panel: Axes) -> str:
     curves = [s for s in result.structures if s.dvh is not None]
     curves.sort(key=_rank)
     shown = curves[:_MOST_CURVES]
-    levels = np.linspace(0, 1.05 * max(result.maximum[0], 1e-30), _LEVELS)
+    levels = np.linspace(0, 1.05 * (result.maximum[0] or 1.0), _LEVELS)
     for i, one in enumerate(shown):
         dvh = one.dvh
         if dvh is None:

@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
 
 __all__ = ["Labels"]
 
@@ -37,12 +38,14 @@ class Labels:
         self._corner = np.array([box.x0, box.y0])
         self._size = np.array([box.width, box.height]) * self._per_pixel
 
-    def _points(self, position: Point) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def _points(self, position: Point) -> NDArray[np.float64]:
         pixels = np.asarray(self._panel.transData.transform(position))
         return np.asarray((pixels - self._corner) * self._per_pixel)
 
     @staticmethod
-    def _box(centre: Sequence[float], text: str, size: float) -> tuple[float, float, float, float]:
+    def _box(
+        centre: NDArray[np.float64], text: str, size: float
+    ) -> tuple[float, float, float, float]:
         half_width, half_height = _WIDE * size * len(text) / 2, _HIGH * size / 2
         return (
             centre[0] - half_width,
@@ -130,7 +133,7 @@ class Labels:
     def _write(
         self,
         position: Point,
-        shift: Sequence[float] | np.ndarray[tuple[int], np.dtype[np.float64]],
+        shift: Sequence[float] | NDArray[np.float64],
         text: str,
         size: float,
         colours: tuple[str, str],

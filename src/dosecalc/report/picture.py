@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from dosecalc import __version__
 from dosecalc.report._curves import draw_dvh, draw_profiles
-from dosecalc.report._planes import draw_planes, isodoses
+from dosecalc.report._planes import Isodose, draw_planes, isodoses
 from dosecalc.report.result import Result
 
 __all__ = ["draw_result"]
@@ -51,6 +51,17 @@ def draw_result(result: Result, path: Path | str) -> Path:
         left_out = draw_profiles(result, panels[1][1])
     figure.text(0.055, 0.975, result.label, fontsize=14, weight="bold", va="top")
     figure.text(0.055, 0.94, _subtitle(result), fontsize=10, va="top")
+    _draw_legend(figure, levels, full)
+    footer = f"dosecalc {__version__}, {_NOT_FOR_CLINIC}. {left_out}"
+    figure.text(0.055, 0.012, textwrap.shorten(footer, 190), fontsize=7.5, va="bottom")
+    place = Path(path)
+    figure.savefig(place, format="png", metadata={"Software": f"dosecalc {__version__}"})
+    return place
+
+
+def _draw_legend(figure: Figure, levels: tuple[Isodose, ...], full: str) -> None:
+    if not levels:
+        return
     figure.legend(
         handles=[
             Line2D([], [], color=level.colour, lw=level.width, ls=level.dash, label=level.text)
@@ -60,11 +71,6 @@ def draw_result(result: Result, path: Path | str) -> Path:
         loc="lower center", bbox_to_anchor=(0.5, 0.03), ncol=len(levels), fontsize=9,
         title_fontsize=9, frameon=False, handlelength=3.2, columnspacing=1.6,
     )  # fmt: skip
-    footer = f"dosecalc {__version__}, {_NOT_FOR_CLINIC}. {left_out}"
-    figure.text(0.055, 0.012, textwrap.shorten(footer, 190), fontsize=7.5, va="bottom")
-    place = Path(path)
-    figure.savefig(place, format="png", metadata={"Software": f"dosecalc {__version__}"})
-    return place
 
 
 def _subtitle(result: Result) -> str:

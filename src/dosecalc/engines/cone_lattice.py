@@ -1,0 +1,265 @@
+"""Lattices of voxels on which released energy is carried along cones."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dosecalc.beam.fluence import Fluence
+from dosecalc.core.lattice import coarsen, interpolate_up
+from dosecalc.core.superposition import TERMS, Directions, Medium, sweep
+from dosecalc.core.terma import BeamGeometry, tilt_cells
+from dosecalc.engines.cone_kernels import UPRIGHT, ConeTable, TiltGrid, tilt_grid
+from dosecalc.model import Grid
+
+__all__ = [
+    "Box",
+    "Lattice",
+    "Tilted",
+    "beam_geometry",
+    "coarser",
+    "finer",
+    "joining",
+    "local_absorption",
+    "per_mass",
+    "spread",
+    "subgrid_geometry",
+    "tilted",
+    "tilts_of",
+    "transport",
+]
+
+Box = tuple[slice, slice, slice]
+
+
+class Lattice(NamedTuple):
+    """Voxels with what the cones need of them.
+
+    geometry : BeamGeometry
+        Place of the voxels, and the beam.
+    scaling : (nz, ny, nx) float32
+        Radiological length per length, relative to water of 1 g/cm3.
+    released : (channels, nz, ny, nx) float32
+        Energy released per voxel.
+    """
+
+    geometry: BeamGeometry
+    scaling: NDArray[np.float32]
+    released: NDArray[np.float32]
+
+
+def beam_geometry(fluence: Fluence, grid: Grid) -> BeamGeometry:
+    """Beam and voxel grid in the form that compiled code takes."""
+    rows, columns = fluence.values.shape
+    integral = np.zeros((rows + 1, columns + 1))
+    integral[1:, 1:] = fluence.values.astype(np.float64).cumsum(axis=0).cumsum(axis=1)
+    return BeamGeometry(
+        source=fluence.source.copy(),
+        axes=fluence.axes.copy(),
+        sad=float(fluence.sad_mm),
+        integral=integral * fluence.pixel_u * fluence.pixel_v,
+        u0=float(fluence.u0),
+        v0=float(fluence.v0),
+        pixel_u=float(fluence.pixel_u),
+        pixel_v=float(fluence.pixel_v),
+        origin=np.array(grid.origin),
+        spacing=np.array(grid.spacing),
+    )
+
+
+def subgrid_geometry(
+    geometry: BeamGeometry, region: Box, factors: tuple[int, int, int]
+) -> BeamGeometry:
+    """Describe the same beam over a part of the grid with divided voxels."""
+    start = np.array([s.start for s in region][::-1], float)
+    parts = np.array(factors[::-1], float)
+    lower = geometry.origin + (start - 0.5) * geometry.spacing
+    spacing = geometry.spacing / parts
+    return geometry._replace(origin=lower + spacing / 2, spacing=spacing)
+
+
+def tilts_of(geometry: BeamGeometry) -> TiltGrid:
+    """Tilt grid over all rays of the fluence map."""
+    rows, columns = geometry.integral.shape
+    lower = (geometry.u0 / geometry.sad, geometry.v0 / geometry.sad)
+    upper = (
+        (geometry.u0 + (columns - 1) * geometry.pixel_u) / geometry.sad,
+        (geometry.v0 + (rows - 1) * geometry.pixel_v) / geometry.sad,
+    )
+    return tilt_grid(lower, upper)
+
+
+class Tilted(NamedTuple):
+    """Released energy in the terms of a `ConeTable`: (TERMS, nz, ny, nx), and the cells."""
+
+    terms: NDArray[np.float32]
+    cell: NDArray[np.int16]
+
+
+def tilted(geometry: BeamGeometry, tilts: TiltGrid, released: NDArray[np.float32]) -> Tilted:
+    """Released energy (channels, nz, ny, nx) in the terms of the cone tables."""
+    shape = released.shape[1:]
+    cell = np.zeros(shape, np.int16)
+    terms = np.zeros((TERMS, *shape), np.float32)
+    if tilts != UPRIGHT:
+        grid = (tilts.first_u, tilts.first_v, tilts.step, tilts.cells_u, tilts.cells_v)
+        tilt_cells(geometry, grid, released[0], cell, terms[1], terms[2])
+        terms[1:3] *= released[0]
+    terms[0] = released[0]
+    if released.shape[0] > 1:
+        terms[3] = released[1]
+    return Tilted(terms, cell)
+
+
+def joining(spacing: NDArray[np.float64], voxel_mm: float) -> tuple[int, int, int]:
+    """How many voxels along z, y, x to join so that the result is no larger than `voxel_mm`."""
+    z, y, x = (max(1, int(voxel_mm / s + 1e-6)) for s in spacing[::-1])
+    return z, y, x
+
+
+def coarser(lattice: Lattice, voxel_mm: float) -> Lattice:
+    """Join voxels as `joining` says: energies are summed, scalings averaged."""
+    factors = joining(lattice.geometry.spacing, voxel_mm)
+    if factors == (1, 1, 1):
+        return lattice
+    shape = tuple(-(-n // f) for n, f in zip(lattice.scaling.shape, factors, strict=True))
+    scaling = np.empty(shape, np.float32)
+    coarsen(lattice.scaling, factors, scaling)
+    scaling /= np.float32(np.prod(factors))
+    released = np.empty((lattice.released.shape[0], *shape), np.float32)
+    for channel, energy in enumerate(lattice.released):
+        coarsen(np.ascontiguousarray(energy), factors, released[channel])
+    return Lattice(_joined(lattice.geometry, factors), scaling, released)
+
+
+def _joined(geometry: BeamGeometry, factors: tuple[int, int, int]) -> BeamGeometry:
+    parts = np.array(factors[::-1], float)
+    origin = geometry.origin + (parts - 1) / 2 * geometry.spacing
+    return geometry._replace(origin=origin, spacing=geometry.spacing * parts)
+
+
+def finer(
+    values: NDArray[np.float32], coarse: BeamGeometry, fine: BeamGeometry, shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Interpolate means over coarse voxels to the fine ones that they were joined from."""
+    ratio = np.rint(coarse.spacing / fine.spacing).astype(int)
+    if (ratio == 1).all():
+        return values
+    result = np.empty(shape, np.float32)
+    interpolate_up(_sharpened(values), (int(ratio[2]), int(ratio[1]), int(ratio[0])), result)
+    return result
+
+
+def _sharpened(means: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values whose linear interpolation has, to second order, the given means over voxels.
+
+    A line through the means of three voxels has the mean (v[-1] + 6 v[0] + v[1]) / 8
+    over the middle one; taking off an eighth of the second difference undoes that.
+    """
+    values = means.copy()
+    for axis in range(3):
+        if means.shape[axis] < 3:
+            continue
+        moved = np.moveaxis(values, axis, 0)
+        moved[1:-1] -= np.diff(moved, n=2, axis=0) / 8
+    return np.maximum(values, 0)
+
+
+def spread(lattice: Lattice, tilts: TiltGrid, table: ConeTable) -> NDArray[np.float32]:
+    """Energy absorbed per voxel, MeV, by lines and locally."""
+    source = tilted(lattice.geometry, tilts, lattice.released)
+    absorbed = transport(lattice.geometry, lattice.scaling, source, table)
+    return absorbed + local_absorption(lattice.released, table)
+
+
+def local_absorption(released: NDArray[np.float32], table: ConeTable) -> NDArray[np.float32]:
+    """Energy absorbed (or, where negative, taken back) in the voxel that releases it."""
+    local: NDArray[np.float32] = np.tensordot(table.local.astype(np.float32), released, 1)
+    return local
+
+
+def per_mass(lattice: Lattice, absorbed: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Energy per water-equivalent mass, MeV/g.
+
+    It varies slowly across interfaces, so it is what is interpolated; the
+    material of each voxel then says how much of it is absorbed there.
+    """
+    mass = lattice.scaling * np.float32(np.prod(lattice.geometry.spacing) / 1000)
+    result: NDArray[np.float32] = np.divide(
+        absorbed, mass, out=np.zeros_like(absorbed), where=mass > 1e-7
+    )
+    return result
+
+
+# Orders of axes (b, d, c) of the arrays swept along z, y and x: d the axis of advance,
+# c contiguous in memory.
+_ORDERS = ((1, 0, 2), (0, 1, 2), (0, 2, 1))
+
+
+def transport(
+    geometry: BeamGeometry,
+    scaling: NDArray[np.float32],
+    source: Tilted,
+    table: ConeTable,
+) -> NDArray[np.float32]:
+    """Energy absorbed per voxel [z, y, x] of the energy released, both MeV per voxel."""
+    unit = np.float32(source.terms[0].max())
+    absorbed = np.zeros(scaling.shape, np.float32)
+    if unit <= 0:
+        return absorbed
+    directions = (table.directions @ geometry.axes)[:, ::-1]
+    spacing = geometry.spacing[::-1]
+    leading = np.argmax(np.abs(directions) / spacing, axis=1)
+    for axis in (1, 0, 2):
+        chosen = np.flatnonzero(leading == axis)
+        if chosen.size == 0:
+            continue
+        order = _ORDERS[axis]
+        medium = _medium(scaling, source, unit, order)
+        lines = _directions(directions[chosen], spacing, order, table, chosen)
+        part = np.zeros(medium.scaling.shape, np.float32)
+        sweep(medium, lines, np.float32(3e-5), part)
+        absorbed += part.transpose(np.argsort(order)) * unit
+    return absorbed
+
+
+def _medium(
+    scaling: NDArray[np.float32],
+    source: Tilted,
+    unit: np.float32,
+    order: tuple[int, int, int],
+) -> Medium:
+    turned = np.ascontiguousarray(source.terms.transpose((0, *(a + 1 for a in order))) / unit)
+    used = turned[0] > 0
+    any_used = used.any(axis=2)
+    first = np.where(any_used, used.argmax(axis=2), 0)
+    last = np.where(any_used, used.shape[2] - used[..., ::-1].argmax(axis=2), 0)
+    return Medium(
+        scaling=np.ascontiguousarray(scaling.transpose(order)),
+        released=turned,
+        cell=np.ascontiguousarray(source.cell.transpose(order)),
+        first=first.astype(np.int32),
+        last=last.astype(np.int32),
+    )
+
+
+def _directions(
+    directions: NDArray[np.float64],
+    spacing: NDArray[np.float64],
+    order: tuple[int, int, int],
+    table: ConeTable,
+    chosen: NDArray[np.intp],
+) -> Directions:
+    """Lines of the chosen directions; rates per plane, because a plane is crossed in one step."""
+    b, d, c = order
+    along = np.abs(directions[:, d])
+    step_cm = spacing[d] / along / 10
+    return Directions(
+        forward=directions[:, d] > 0,
+        slope_b=directions[:, b] / along * spacing[d] / spacing[b],
+        slope_c=directions[:, c] / along * spacing[d] / spacing[c],
+        rate=(table.rates[chosen] * step_cm).astype(np.float32),
+        amplitude=np.ascontiguousarray(table.amplitudes[chosen]),
+    )

@@ -1,0 +1,167 @@
+"""From a recipe and from a patient folder to files, on coarse grids."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dosecalc.cli import _calculate
+from dosecalc.cli.main import FAILED, PASSED, REFUSED, main
+from dosecalc.dicom import import_folder, read_dose_file, write_plan
+
+RECIPE = """
+name = "small"
+[grid]
+spacing = 10
+lower = [-60, 0, -60]
+upper = [60, 120, 60]
+[background]
+material = "water"
+[source]
+kind = "point"
+energy_mev = 2.0
+ssd = 1000
+field = [-30, 30, -30, 30]
+"""
+
+PATIENT = ("--machine", "generic-6mv", "--hu-curve", "generic-120kvp", "--grid", "12")
+
+
+@pytest.fixture(scope="module")
+def recipe_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recipe")
+    (folder / "small.toml").write_text(RECIPE)
+    out = folder / "out"
+    code = main(["calc", str(folder / "small.toml"), "--out", str(out), "--no-progress"])
+    assert code == PASSED
+    return folder / "small.toml", out
+
+
+@pytest.fixture(scope="module")
+def patient_run(tmp_path_factory, patient):
+    out = tmp_path_factory.mktemp("patient") / "out"
+    code = main(["calc", str(patient), *PATIENT, "--out", str(out), "--no-progress"])
+    assert code == PASSED
+    return out
+
+
+def test_a_recipe_gives_arrays_record_and_picture(recipe_run):
+    recipe, out = recipe_run
+    assert sorted(p.name for p in out.iterdir()) == ["dose.npz", "picture.png", "run.json"]
+    with np.load(out / "dose.npz") as data:
+        dose = data["dose"]
+        assert dose.shape == (12, 12, 12)
+        assert str(data["unit"]) == "Gy cm2"
+        assert str(data["dose_to"]) == "medium"
+        assert data["spacing_mm"] == pytest.approx([10.0] * 3)
+        assert data["first_centre_mm"] == pytest.approx([-55.0, 5.0, -55.0])
+    # The beam runs along +y in the middle: hottest there, and symmetric.
+    z, y, x = np.unravel_index(dose.argmax(), dose.shape)
+    assert {int(x), int(z)} <= {5, 6}
+    # 1 %: the sweep's own asymmetry on voxels of 10 mm.
+    assert dose == pytest.approx(dose[:, :, ::-1], abs=0.01 * dose.max())
+    record = json.loads((out / "run.json").read_text())
+    assert record["inputs"][0]["sha256"] == hashlib.sha256(recipe.read_bytes()).hexdigest()
+    assert record["dose"]["maximum"] == pytest.approx(float(dose.max()))
+    for name, digest in record["outputs_sha256"].items():
+        assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
+
+
+def test_an_earlier_output_is_kept_unless_told_otherwise(recipe_run, capsys, monkeypatch):
+    recipe, out = recipe_run
+    monkeypatch.setattr(_calculate, "calculate", lambda *_: pytest.fail("calculated in vain"))
+    assert main(["calc", str(recipe), "--out", str(out), "--no-progress"]) == REFUSED
+    assert "--force" in capsys.readouterr().err
+
+
+def test_a_recipe_refuses_options_it_cannot_follow(recipe_run, capsys, tmp_path):
+    words = ["--machine", "generic-6mv", "--override", "a=1.0", "--out", str(tmp_path / "o")]
+    assert main(["calc", str(recipe_run[0]), *words, "--no-progress"]) == REFUSED
+    err = capsys.readouterr().err
+    assert "--machine, --override" in err
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_patient_gives_an_rtdose_that_belongs_to_the_plan(patient_run, patient):
+    case = import_folder(patient)
+    read = read_dose_file(patient_run / "RTDOSE.dcm")
+    assert read.references.plan_uid == case.plan.uid
+    assert read.references.structure_set_uid == case.structures.uid
+    assert read.dose.summation == "PLAN"
+    assert read.dose.dose_to == "medium"
+    assert read.dose.grid.spacing == pytest.approx((12.0, 12.0, 12.0))
+    record = json.loads((patient_run / "run.json").read_text())
+    # 32-bit integers over the range of the dose: 1e-9 of the maximum.
+    assert float(read.dose.gray.max()) == pytest.approx(record["dose"]["maximum"], rel=1e-6)
+    assert record["choices"]["machines"] == {"1": "generic-6mv"}
+    assert record["choices"]["hu_curve"]["name"] == "generic-120kvp"
+    assert record["plan"]["mu_total"] == pytest.approx(3000.0)
+    assert {one["kind"] for one in record["inputs"]} == {"CT", "RTSTRUCT", "RTPLAN"}
+    assert [s["name"] for s in record["structures"]][-1] == "PTV"
+    # 3000 MU on a tumour in the lung, about 9 cm deep: 1 cGy/MU within a quarter.
+    assert record["dose"]["at_isocentre"] == pytest.approx(30.0, rel=0.25)
+
+
+def test_one_fraction_is_a_thirtieth_of_the_plan(patient_run, patient, tmp_path):
+    out = tmp_path / "out"
+    words = [*PATIENT, "--per-fraction", "--no-progress", "--out", str(out)]
+    assert main(["calc", str(patient), *words]) == PASSED
+    one, whole = (read_dose_file(f / "RTDOSE.dcm").dose for f in (out, patient_run))
+    assert one.summation == "FRACTION"
+    highest = float(whole.gray.max())
+    assert 30 * one.gray == pytest.approx(whole.gray, abs=1e-6 * highest)
+
+
+def test_json_is_the_record_and_nothing_else(recipe_run, tmp_path, capsys):
+    words = ["--json", "--no-progress", "--grid", "15", "--out", str(tmp_path / "out")]
+    assert main(["calc", str(recipe_run[0]), *words]) == PASSED
+    record = json.loads(capsys.readouterr().out)
+    assert record == json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["grid"]["spacing_mm"] == [15.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("left_out", "message"),
+    [("--machine", "none is assumed"), ("--hu-curve", "no HU curve")],
+)
+def test_nothing_is_guessed_for_a_patient(patient, tmp_path, capsys, left_out, message):
+    words = list(PATIENT)
+    at = words.index(left_out)
+    del words[at : at + 2]
+    out = tmp_path / "out"
+    assert main(["calc", str(patient), *words, "--out", str(out), "--no-progress"]) == REFUSED
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_plan_without_fractions_has_no_total(patient, tmp_path, capsys):
+    folder = tmp_path / "patient"
+    shutil.copytree(patient, folder)
+    case = import_folder(folder)
+    (folder / "RTPLAN.dcm").unlink()
+    plan = replace(case.plan, fractions=None, uid="")
+    write_plan(plan, folder / "RTPLAN.dcm", subject=case.subject)
+    words = [*PATIENT, "--out", str(tmp_path / "out"), "--no-progress"]
+    assert main(["calc", str(folder), *words]) == REFUSED
+    assert "--per-fraction" in capsys.readouterr().err
+
+
+def test_an_output_inside_the_patient_folder_is_refused(patient, capsys):
+    words = [*PATIENT, "--out", str(patient / "dose"), "--no-progress"]
+    assert main(["calc", str(patient), *words]) == REFUSED
+    assert "read it as input" in capsys.readouterr().err
+
+
+def test_validation_on_a_grid_too_coarse_fails_and_says_so(capsys):
+    words = ["validate", "--case", "s2", "--grid", "15", "--directions", "24", "--no-progress"]
+    assert main([*words, "--json"]) == FAILED
+    record = json.loads(capsys.readouterr().out)
+    (case,) = record["cases"]
+    assert case["case"] == "S2_water_6MV_3x3"
+    assert case["within"] is False
+    assert case["tolerance"]["source"]
