@@ -21,7 +21,7 @@ from dosecalc.model import (
     Structure,
     StructureSet,
 )
-from dosecalc.report.record import file_sha256, run_record, to_json
+from dosecalc.report.record import NOT_CHECKED, file_sha256, run_record, to_json
 from dosecalc.report.result import cut, evaluate, full_dose, value_at
 
 GRID = Grid((8, 10, 12), (2.5, 3.0, 4.0), (-11.0, -13.5, -22.0))
@@ -129,6 +129,7 @@ def test_the_record_holds_what_it_takes_to_repeat(tmp_path):
         outputs={"RTDOSE.dcm": "0" * 64},
         timings_s={"stage": 1.23456},
         choices={"machines": {"1": "generic-6mv"}},
+        not_checked=NOT_CHECKED,
     )
     loaded = json.loads(to_json(record))
     assert loaded["program"]["version"]

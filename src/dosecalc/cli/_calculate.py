@@ -18,7 +18,7 @@ from dosecalc.engines.collapsed_cone import CollapsedConeSettings, compute
 from dosecalc.errors import InputError
 from dosecalc.model import Dose, Plan
 from dosecalc.report.picture import draw_result
-from dosecalc.report.record import file_sha256, run_record, to_json
+from dosecalc.report.record import NOT_CHECKED, NOT_CHECKED_RECIPE, file_sha256, run_record, to_json
 from dosecalc.report.result import Result, evaluate
 
 __all__ = ["Outcome", "calculate", "calculate_into", "engine_settings"]
@@ -82,6 +82,7 @@ def calculate(options: CalcOptions, folder: Path, stages: Stages) -> Outcome:
         outputs={path.name: file_sha256(path) for path in (written, picture)},
         timings_s=stages.seconds,
         choices=prepared.choices,
+        not_checked=NOT_CHECKED_RECIPE if case is None else NOT_CHECKED,
     )
     (folder / "run.json").write_text(to_json(record), encoding="utf-8")
     return Outcome(prepared.facts, result, record, folder)

@@ -111,7 +111,7 @@ def _recipe_facts(recipe: Recipe, plan: Plan) -> tuple[tuple[str, str], ...]:
     size = " x ".join(f"{s:g}" for s in recipe.grid.spacing)
     return (
         ("recipe", recipe.name),
-        ("", recipe.description),
+        *((("recipe", recipe.description),) if recipe.description else ()),
         ("grid", f"{shape} voxels of {size} mm"),
         *(("beam", f"{b.number} {b.name}: {b.energy_mv:g} MV, {b.mu:g} MU") for b in plan.beams),
     )

@@ -19,7 +19,7 @@ from dosecalc import __version__
 from dosecalc.model import Grid, Plan
 from dosecalc.report.result import Result, StructureResult
 
-__all__ = ["NOT_CHECKED", "file_sha256", "run_record", "to_json"]
+__all__ = ["NOT_CHECKED", "NOT_CHECKED_RECIPE", "file_sha256", "run_record", "to_json"]
 
 RECORD_SCHEMA = "dosecalc-run/1"
 """Value of "schema" in run.json; it changes when the meaning of an entry does."""
@@ -34,7 +34,13 @@ NOT_CHECKED = (
     "whether the contours are drawn correctly",
     "the dose against a measurement or a second calculation",
 )
-"""What no calculation can check and a person has to."""
+"""What no calculation of a patient can check and a person has to."""
+
+NOT_CHECKED_RECIPE = (
+    "whether the recipe describes what was meant",
+    "the dose against a measurement or a second calculation",
+)
+"""The same for a recipe."""
 
 
 def run_record(
@@ -45,7 +51,7 @@ def run_record(
     outputs: Mapping[str, str],
     timings_s: Mapping[str, float],
     choices: Mapping[str, Any],
-    not_checked: Sequence[str] = NOT_CHECKED,
+    not_checked: Sequence[str],
 ) -> dict[str, Any]:
     """Return the record of a run as plain JSON values.
 
