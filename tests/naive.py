@@ -94,8 +94,9 @@ def swept(medium: Medium, directions: Directions) -> NDArray[np.float64]:
         for b, d, c in np.ndindex(nb, nd, nc):
             if not medium.first[b, d] <= c < medium.last[b, d]:
                 continue
-            terms = medium.released[:, b, d, c].astype(float)
-            entering = directions.amplitude[k, medium.cell[b, d, c]].astype(float) @ terms
+            voxel = (b - medium.start_b, d - medium.start_d, c - medium.start_c)
+            terms = medium.released[(slice(None), *voxel)].astype(float)
+            entering = directions.amplitude[k, medium.cell[voxel]].astype(float) @ terms
             own = float(directions.rate[k] * medium.scaling[b, d, c])
             before, path = entering.sum(), 0.0
             first = d if directions.forward[k] else nd - 1 - d

@@ -71,9 +71,7 @@ def released(
         flux[...] = fluence
     out = np.zeros((spectral.release.shape[1], *density.shape), np.float32)
     kind = np.zeros(density.shape, np.uint8) if material is None else material.astype(np.uint8)
-    attenuate(
-        beam, spectral, density.astype(np.float32), kind, flux, np.zeros(3, np.int64), out
-    )
+    attenuate(beam, spectral, density.astype(np.float32), kind, flux, np.zeros(3, np.int64), out)
     return out
 
 
@@ -120,17 +118,23 @@ def test_softening_takes_water_from_the_path_and_keeps_the_energy() -> None:
         softening_radius=radius, softening_path=path, softening_norm=norm
     )
     beam = geometry(shape, (5, 5, 5), (-100, 2.5, 0), (-150, 150, -50, 50))
-    vacuum_mu = spectral._replace(basis=np.zeros((1, 2)))
-    plain = released(beam, lines(mu, energy)._replace(basis=np.zeros((1, 2))), np.ones(shape))
-    np.testing.assert_allclose(released(beam, vacuum_mu, np.ones(shape)), plain * np.interp(
-        np.hypot(*(centres(beam, shape)[..., [0, 2]] * SAD / (
-            centres(beam, shape)[..., 1:2] + SAD)).transpose(3, 0, 1, 2)), radius, norm),
-        rtol=1e-6)
-    ratio = released(beam, spectral, np.ones(shape)) / released(beam, lines(mu, energy),
-                                                                 np.ones(shape))
-    assert ratio[0, 0, 0, 20] == pytest.approx(1, rel=1e-6)
-    # The softer beam off the axis loses more on its way: the ratio falls with depth there.
-    assert (np.diff(ratio[0, 0, :, 38]) < 0).all()
+    beam = geometry(shape, (5, 5, 5), (-100, 2.5, 0), (-150, 150, -50, 50))
+    x, y, _ = np.moveaxis(centres(beam, shape), -1, 0)
+    off_axis = np.abs(x) * SAD / (SAD + y)
+    density = np.ones(shape)
+    soft, plain = (
+        released(beam, spectral, density)[0],
+        released(beam, lines(mu, energy), density)[0],
+    )
+    assert (soft[..., 20] == plain[..., 20]).all()
+    water = np.hypot(x, SAD + y) * y / (SAD + y) / 10
+    taken = np.interp(off_axis, radius, path)
+
+    def fluence(depth: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(energy * mu[0] * np.exp(-depth[..., None] * mu[0])).sum(axis=-1)
+
+    expected = np.interp(off_axis, radius, norm) * fluence(water - taken) / fluence(water)
+    np.testing.assert_allclose(soft / plain, expected, rtol=1e-6)  # float32
 
 
 @pytest.mark.parametrize("direction", [(1, 1, 1), (-1, 1, 1), (1, 0, 1), (0, -1, 1), (0, 0, -1)])
@@ -175,7 +179,7 @@ def test_density_zero_and_no_fluence_release_nothing() -> None:
     shape = (4, 6, 4)
     density = np.ones(shape)
     density[:, 3] = 0
-    beam = geometry(shape, (5, 5, 5), (-7.5, 0, -7.5), (-50, 0, -50, 50))
+    beam = geometry(shape, (5, 5, 5), (-7.5, 0, -7.5), (-50, -1, -50, 50))
     found = released(beam, lines(np.array([[0.1]]), np.array([1.0])), density)[0]
     assert (found[:, 3] == 0).all()
     assert (found[:, :3, :2] > 0).all() and (found[:, :, 2:] == 0).all()
@@ -223,8 +227,9 @@ def test_every_plane_receives_the_whole_field(collimator: float, y: float) -> No
     mean_map = flux * (distance / SAD) ** 2
     area = mean_map.sum(dtype=float) * (h * SAD / (SAD + y)) ** 2
     # Shadows of neighbours fill the plane. They are exact at collimator 0 but for the depth
-    # of the voxel, and turned they overlap and leave gaps that even out along an edge.
-    assert area == pytest.approx(70 * 75, rel=2e-4)
+    # of the voxel; turned they overlap and leave gaps that even out along an edge, unless it
+    # runs along the voxels' diagonal: then each repeats, 0.13 % of this field at most.
+    assert area == pytest.approx(70 * 75, rel=2e-3 if collimator == 45 else 1e-4)
 
 
 @pytest.mark.parametrize(("collimator", "gantry"), [(0, 0), (45, 0), (20, 35)])
@@ -242,10 +247,11 @@ def test_voxel_means_against_many_points(collimator: float, gantry: float) -> No
     inside = (u > -20) & (u < 25) & (v > -30) & (v < 10)
     expected = (inside * (SAD / np.linalg.norm(ray, axis=-1)) ** 2).mean(axis=-1)
     difference = flux - expected
-    # A rectangle with the shadow's widths stands for a hexagon when the voxel is turned:
-    # wrong by up to 6 % of the open fluence in a voxel on the edge, 12 % in one at a corner.
-    assert np.abs(difference).max() < (0.01 if collimator == gantry == 0 else 0.12)
-    assert abs(difference.mean()) < 1e-3 * expected.max()
+    # Unturned, what remains is half a layer of points. Turned, a rectangle with the shadow's
+    # widths stands for a hexagon: up to 6 % of the open fluence in a voxel on the edge.
+    assert np.abs(difference).max() < (0.05 if collimator == gantry == 0 else 0.08)
+    # On the sum over all edges it evens out, worst along diagonals (0.8 % of this field).
+    assert abs(difference.sum()) < (0.01 if collimator == 45 else 2e-4) * expected.sum()
 
 
 def test_tilt_cells_say_where_the_ray_goes() -> None:

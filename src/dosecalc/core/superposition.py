@@ -55,15 +55,19 @@ FLOOR = np.float32(1e-30)
 SHORTEST = np.float32(1e-6)
 LONGEST = np.float32(39.0)
 
+# Radiological length of a voxel below which exp(-p) is taken from a series in p.
+THIN = np.float32(0.15)
+
 
 class Medium(NamedTuple):
     """What the energy is released in, with axes [b, d, c]: d the axis of advance, c contiguous.
 
     scaling : (nb, nd, nc) float32
         Radiological length per geometric length, relative to water.
-    released : (TERMS, nb, nd, nc) float32
-        Energy released per voxel, in the terms of the amplitudes, scaled to be of order 1.
-    cell : (nb, nd, nc) int16
+    released : (TERMS, mb, md, mc) float32
+        Energy released per voxel, in the terms of the amplitudes, scaled to be of order
+        1, in the box that begins at voxel (start_b, start_d, start_c); none elsewhere.
+    cell : (mb, md, mc) int16
         Row of the amplitude table that holds for the voxel's ray direction.
     first, last : (nb, nd) int32
         Range of c in which energy is released, last excluded; empty rows have first >= last.
@@ -74,6 +78,9 @@ class Medium(NamedTuple):
     cell: NDArray[np.int16]
     first: NDArray[np.int32]
     last: NDArray[np.int32]
+    start_b: int
+    start_d: int
+    start_c: int
 
 
 class Directions(NamedTuple):
@@ -105,11 +112,14 @@ class Directions(NamedTuple):
 
 
 @jit
-def _mix(into, c0, c1, factors, stage, v0, v1, v2, v3):
-    """Energy entering one stage: the terms of the released energy, each times its factor."""
+def _mix(into, start, c0, c1, factors, stage, v0, v1, v2, v3):
+    """Energy entering one stage: the terms of the released energy, each times its factor.
+
+    The terms' rows begin at voxel `start` of the row `into`.
+    """
     f0, f1, f2, f3 = factors[stage, 0], factors[stage, 1], factors[stage, 2], factors[stage, 3]
     for i in range(c0, c1):
-        into[i] = f0 * v0[i] + f1 * v1[i] + f2 * v2[i] + f3 * v3[i]
+        into[i + start] = f0 * v0[i] + f1 * v1[i] + f2 * v2[i] + f3 * v3[i]
 
 
 @jit
@@ -119,31 +129,42 @@ def _fill_sources(medium, amplitude, b, d, source):
     Works on runs of voxels with the same cell, so that the inner loop has constant
     coefficients.
     """
+    start = np.uint64(medium.start_c)
+    c, last = medium.first[b, d] - medium.start_c, medium.last[b, d] - medium.start_c
+    b, d = b - medium.start_b, d - medium.start_d
     cell = medium.cell[b, d]
     v0, v1 = medium.released[0, b, d], medium.released[1, b, d]
     v2, v3 = medium.released[2, b, d], medium.released[3, b, d]
-    c, last = medium.first[b, d], medium.last[b, d]
     while c < last:
         end = c + 1
         while end < last and cell[end] == cell[c]:
             end += 1
         factors = amplitude[cell[c]]
         c0, c1 = np.uint64(c), np.uint64(end)
-        _mix(source[0], c0, c1, factors, 0, v0, v1, v2, v3)
-        _mix(source[1], c0, c1, factors, 1, v0, v1, v2, v3)
-        _mix(source[2], c0, c1, factors, 2, v0, v1, v2, v3)
-        _mix(source[3], c0, c1, factors, 3, v0, v1, v2, v3)
-        _mix(source[4], c0, c1, factors, 4, v0, v1, v2, v3)
+        _mix(source[0], start, c0, c1, factors, 0, v0, v1, v2, v3)
+        _mix(source[1], start, c0, c1, factors, 1, v0, v1, v2, v3)
+        _mix(source[2], start, c0, c1, factors, 2, v0, v1, v2, v3)
+        _mix(source[3], start, c0, c1, factors, 3, v0, v1, v2, v3)
+        _mix(source[4], start, c0, c1, factors, 4, v0, v1, v2, v3)
         c = end
 
 
 @jit
+def _mean_survival(p):
+    """Compute (1 - exp(-p)) / p by its series, to 1e-7 for p < THIN."""
+    f = np.float32(1.0) - p * np.float32(1.0 / 5.0)
+    f = np.float32(1.0) - p * np.float32(1.0 / 4.0) * f
+    f = np.float32(1.0) - p * np.float32(1.0 / 3.0) * f
+    return np.float32(1.0) - p * np.float32(1.0 / 2.0) * f
+
+
+@jit
 def _path_and_survival(rate, scaling, c0, c1, path, survival):
-    """Radiological length p of each voxel and exp(-p), to 2e-6 relative for p < 39.
+    """Radiological length p of each voxel and exp(-p), to 2e-6 absolute.
 
     The exponential is a polynomial of p/32 squared five times, because a call
-    in the loop would keep it from being vectorised. The smallest p keeps the
-    division by p in `_emerging` finite.
+    in the loop would keep it from being vectorised. For thin voxels, such as those of
+    air, its error would exceed the share that they absorb: there it is the series.
     """
     for i in range(c0, c1):
         p = SHORTEST + rate * scaling[i]
@@ -159,7 +180,8 @@ def _path_and_survival(rate, scaling, c0, c1, path, survival):
         e = e * e
         e = e * e
         e = e * e
-        survival[i] = e * e
+        thick, thin = e * e, np.float32(1.0) - path[i] * _mean_survival(path[i])
+        survival[i] = thick if path[i] > THIN else thin
 
 
 @jit
@@ -203,7 +225,8 @@ def _emerging(source, c0, c1, path, survival, average):
     s0, s1, s2, s3, s4 = source
     half, third, quarter = np.float32(1 / 2), np.float32(1 / 3), np.float32(1 / 4)
     for i in range(c0, c1):
-        average[i] = (np.float32(1.0) - survival[i]) / path[i]
+        thick, thin = (np.float32(1.0) - survival[i]) / path[i], _mean_survival(path[i])
+        average[i] = thick if path[i] > THIN else thin
     for i in range(c0, c1):
         p = path[i]
         t4 = s4[i]

@@ -92,10 +92,16 @@ def tilts_of(geometry: BeamGeometry) -> TiltGrid:
 
 
 class Tilted(NamedTuple):
-    """Released energy in the terms of a `ConeTable`: (TERMS, nz, ny, nx), and the cells."""
+    """Released energy in the terms of a `ConeTable`, in a box of a lattice.
+
+    terms : (TERMS, mz, my, mx) float32
+    cell : (mz, my, mx) int16
+    start : first voxel of the box in the lattice, z, y, x
+    """
 
     terms: NDArray[np.float32]
     cell: NDArray[np.int16]
+    start: tuple[int, int, int] = (0, 0, 0)
 
 
 def tilted(geometry: BeamGeometry, tilts: TiltGrid, released: NDArray[np.float32]) -> Tilted:
@@ -193,6 +199,9 @@ def per_mass(lattice: Lattice, absorbed: NDArray[np.float32]) -> NDArray[np.floa
     return result
 
 
+# Lines that carry less than this share of the largest release of a voxel are dropped.
+_LEAST = 1e-4
+
 # Orders of axes (b, d, c) of the arrays swept along z, y and x: d the axis of advance,
 # c contiguous in memory.
 _ORDERS = ((1, 0, 2), (0, 1, 2), (0, 2, 1))
@@ -220,7 +229,7 @@ def transport(
         medium = _medium(scaling, source, unit, order)
         lines = _directions(directions[chosen], spacing, order, table, chosen)
         part = np.zeros(medium.scaling.shape, np.float32)
-        sweep(medium, lines, np.float32(3e-5), part)
+        sweep(medium, lines, np.float32(_LEAST), part)
         absorbed += part.transpose(np.argsort(order)) * unit
     return absorbed
 
@@ -231,17 +240,29 @@ def _medium(
     unit: np.float32,
     order: tuple[int, int, int],
 ) -> Medium:
-    turned = np.ascontiguousarray(source.terms.transpose((0, *(a + 1 for a in order))) / unit)
-    used = turned[0] > 0
+    terms = np.ascontiguousarray(source.terms.transpose((0, *(a + 1 for a in order))) / unit)
+    start_b, start_d, start_c = (source.start[a] for a in order)
+    used = terms[0] > 0
     any_used = used.any(axis=2)
-    first = np.where(any_used, used.argmax(axis=2), 0)
-    last = np.where(any_used, used.shape[2] - used[..., ::-1].argmax(axis=2), 0)
+    turned = np.ascontiguousarray(scaling.transpose(order))
+    first = np.zeros(turned.shape[:2], np.int32)
+    last = np.zeros(turned.shape[:2], np.int32)
+    box = (
+        slice(start_b, start_b + terms.shape[1]),
+        slice(start_d, start_d + terms.shape[2]),
+    )
+    first[box] = np.where(any_used, start_c + used.argmax(axis=2), 0)
+    end = start_c + used.shape[2] - used[..., ::-1].argmax(axis=2)
+    last[box] = np.where(any_used, end, 0)
     return Medium(
-        scaling=np.ascontiguousarray(scaling.transpose(order)),
-        released=turned,
+        scaling=turned,
+        released=terms,
         cell=np.ascontiguousarray(source.cell.transpose(order)),
-        first=first.astype(np.int32),
-        last=last.astype(np.int32),
+        first=first,
+        last=last,
+        start_b=start_b,
+        start_d=start_d,
+        start_c=start_c,
     )
 
 

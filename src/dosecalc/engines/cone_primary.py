@@ -58,22 +58,30 @@ def bright_dose(
         slice(b.start - r.start, b.stop - r.start) for b, r in zip(box, region, strict=True)
     )
     local_density, local_scaling = density[region], scaling[region]
-    whole = np.zeros((released.shape[0], *local_density.shape), np.float32)
-    whole[(slice(None), *inner)] = released
     factors = _division(geometry, voxel_mm)
-    fine = subgrid_geometry(geometry, region, factors)
-    shape = tuple(n * f for n, f in zip(local_density.shape, factors, strict=True))
+    fine_box = subgrid_geometry(geometry, box, factors)
+    shape = tuple(n * f for n, f in zip(released.shape[1:], factors, strict=True))
     flux = np.zeros(shape, np.float32)
-    voxel_fluence(fine, shape, flux)
+    voxel_fluence(fine_box, shape, flux)
     divided = np.zeros((released.shape[0], *shape), np.float32)
-    split_release(whole, flux, factors, divided)
+    split_release(released, flux, factors, divided)
     ahead, aside = table.split(_AHEAD)
-    absorbed = transport(fine, _repeat(local_scaling, factors), tilted(fine, tilts, divided), ahead)
+    start = (inner[0].start, inner[1].start, inner[2].start)
+    source = tilted(fine_box, tilts, divided)._replace(
+        start=(start[0] * factors[0], start[1] * factors[1], start[2] * factors[2])
+    )
+    fine = subgrid_geometry(geometry, region, factors)
+    absorbed = transport(fine, _repeat(local_scaling, factors), source, ahead)
     energy = np.empty(local_density.shape, np.float32)
     coarsen(absorbed, factors, energy)
-    plain = subgrid_geometry(geometry, region, (1, 1, 1))
-    energy += transport(plain, local_scaling, tilted(plain, tilts, whole), aside)
-    energy += local_absorption(whole, table)
+    plain = tilted(subgrid_geometry(geometry, box, (1, 1, 1)), tilts, released)
+    energy += transport(
+        subgrid_geometry(geometry, region, (1, 1, 1)),
+        local_scaling,
+        plain._replace(start=start),
+        aside,
+    )
+    energy[inner] += local_absorption(released, table)
     mass = local_density * np.float32(np.prod(geometry.spacing) / 1000)
     return region, np.divide(energy, mass, out=np.zeros_like(energy), where=mass > 0)
 
