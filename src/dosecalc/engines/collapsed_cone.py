@@ -333,9 +333,9 @@ def _coarse_release(
 
 
 def _whole_blocks(box: Box, factors: tuple[int, int, int], shape: tuple[int, ...]) -> Box:
-    """Grow a box to whole blocks of joined voxels, within the grid."""
+    """Grow a box by a voxel, for those that a sharp edge just touches, and to whole blocks."""
     z, y, x = (
-        slice(span.start // f * f, min(n, -(-span.stop // f) * f))
+        slice(max(span.start - 1, 0) // f * f, min(n, -(-(span.stop + 1) // f) * f))
         for span, f, n in zip(box, factors, shape, strict=True)
     )
     return z, y, x
