@@ -13,10 +13,13 @@ import numba
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+# The folder of samples is found by one rule for tests and benchmarks.
+from tests.conftest import samples
+
+from benchmarks.cases import DEFAULT, Box, Calls, stage_calls, water_box
 from benchmarks.machine import Limits, measure_limits
 
-# The folder of samples is found by one rule for tests and benchmarks.
-from tests.conftest import samples  # noqa: F401
+__all__ = ["Baseline", "Timing", "samples"]
 
 _LINES = pytest.StashKey[list[str]]()
 _FEWEST, _MOST = 3, 15
@@ -40,14 +43,28 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def all_threads() -> int:
-    """Number of threads that the engine uses by default."""
+    """Return the number of threads that the engine uses by default."""
     return int(numba.get_num_threads())
 
 
 @pytest.fixture(scope="session")
-def limits(all_threads: int) -> Limits:
-    """What the machine can do just now."""
-    return measure_limits(all_threads)
+def limits(all_threads: int, pytestconfig: pytest.Config) -> Limits:
+    """Measure what the machine can do just now."""
+    found = measure_limits(all_threads)
+    pytestconfig.stash[_LINES].insert(0, found.sentence())
+    return found
+
+
+@pytest.fixture(scope="session")
+def w1() -> Box:
+    """Return the speed case: 120^3 voxels of 2.5 mm of water."""
+    return water_box()
+
+
+@pytest.fixture(scope="session")
+def w1_stages(w1: Box) -> dict[str, Calls]:
+    """Return the calls of the engine's stages on W1 with default settings."""
+    return stage_calls(w1, DEFAULT)
 
 
 @pytest.fixture
@@ -87,13 +104,15 @@ def timed(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Timing
         work: Callable[[], Any],
         baseline: Baseline,
         info: Callable[[float], dict[str, Any]] | None = None,
-        seconds: float = 3.0,
+        seconds: float = 2.0,
     ) -> float:
         start = time.perf_counter()
         work()
         once = time.perf_counter() - start
         rounds = min(max(int(seconds / once), _FEWEST), _MOST)
+        busy = time.process_time()
         benchmark.pedantic(work, rounds=rounds, iterations=1)
+        busy = time.process_time() - busy
         taken = [once] if benchmark.stats is None else benchmark.stats.stats.data
         median = statistics.median(taken)
         entries: dict[str, Any] = {
@@ -101,6 +120,7 @@ def timed(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Timing
             "baseline_s": baseline.seconds,
             "ratio_to_baseline": median / baseline.seconds,
             "spread": (max(taken) - min(taken)) / median,
+            "cores_busy": busy / sum(taken),
             "load_average": os.getloadavg()[0],
             **(info(median) if info is not None else {}),
         }

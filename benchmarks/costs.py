@@ -16,10 +16,17 @@ from dosecalc.core import superposition
 from dosecalc.core.superposition import TERMS, Directions, Medium, sweep
 from dosecalc.core.terma import BeamGeometry, Spectral
 
-__all__ = ["StepCosts", "SweepCount", "count_sweep", "ray_crossings", "release_operations"]
+__all__ = [
+    "BYTES_PER_STEP",
+    "StepCosts",
+    "SweepCount",
+    "count_sweep",
+    "ray_crossings",
+    "release_operations",
+]
 
 # Scaling is read, absorbed energy read and written.
-_BYTES_PER_STEP = 12
+BYTES_PER_STEP = 12
 # The terms of the released energy and the cell.
 _BYTES_PER_RELEASE = 4 * TERMS + 2
 
@@ -127,7 +134,7 @@ class SweepCount:
     @property
     def size(self) -> int:
         """Bytes that must come from and go to memory; what a line carries stays in the cache."""
-        return self.steps * _BYTES_PER_STEP + self.releases * _BYTES_PER_RELEASE
+        return self.steps * BYTES_PER_STEP + self.releases * _BYTES_PER_RELEASE
 
     @property
     def operations(self) -> int:
@@ -136,15 +143,22 @@ class SweepCount:
         return self.steps * costs.step + self.releases * costs.release
 
 
-def count_sweep(medium: Medium, directions: Directions, tiny: np.float32) -> SweepCount:
-    """Count the voxel steps of a sweep: voxels that each direction alone leaves energy in."""
+def count_sweep(
+    medium: Medium, directions: Directions, tiny: np.float32, absorbed: NDArray[np.float32]
+) -> SweepCount:
+    """Do what the sweep does and count its voxel steps: voxels that each direction alone reaches.
+
+    A voxel is reached where the direction leaves energy in it, which is everywhere that a
+    line passes but in vacuum.
+    """
     count = directions.forward.size
     steps = 0
-    absorbed = np.empty(medium.scaling.shape, np.float32)
+    part = np.empty(medium.scaling.shape, np.float32)
     for k in range(count):
-        absorbed[:] = 0
-        sweep(medium, Directions(*(values[k : k + 1] for values in directions)), tiny, absorbed)
-        steps += int(np.count_nonzero(absorbed))
+        part[:] = 0
+        sweep(medium, Directions(*(values[k : k + 1] for values in directions)), tiny, part)
+        steps += int(np.count_nonzero(part))
+        absorbed += part
     wide = np.maximum(medium.last.astype(np.int64) - medium.first, 0)
     return SweepCount(count * medium.scaling.size, steps, count * int(wide.sum()))
 

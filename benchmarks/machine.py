@@ -10,16 +10,17 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Limits", "StreamArrays", "matmul_rate", "measure_limits", "median_seconds"]
+__all__ = ["Limits", "MatrixProduct", "StreamArrays", "measure_limits", "median_seconds"]
 
-# 64 MiB per array: larger than the caches of one core. Some servers share a cache of
-# hundreds of MiB between sockets' cores; the engine's arrays lie in that one too.
+# 64 MiB per array, as large as the engine's: more than a core's own caches hold. What a
+# last cache of hundreds of MiB, shared by all cores of a server, does for one it does for both.
 _STREAM_FLOATS = 16 * 2**20
 _BLOCK = 2**16
 _MATRIX = 1536
@@ -45,6 +46,14 @@ class Limits:
     def arithmetic_seconds(self, operations: float, threads: int) -> float:
         """Time of that many float32 operations at the rate of the matrix product."""
         return operations / self.flops[threads]
+
+    def sentence(self) -> str:
+        """Say the rates in one line."""
+        return "; ".join(
+            f"{n} thread{'s' if n > 1 else ''}: copy {self.copy[n] / 1e9:.1f} GB/s, "
+            f"triad {self.triad[n] / 1e9:.1f} GB/s, float32 {self.flops[n] / 1e9:.0f} GFLOP/s"
+            for n in sorted(self.copy)
+        )
 
 
 class StreamArrays:
@@ -82,7 +91,7 @@ class StreamArrays:
 
     def _in_threads(self, part: Callable[[slice], None], threads: int) -> None:
         edges = np.linspace(0, self.a.size, threads + 1).astype(int)
-        spans = [slice(int(low), int(high)) for low, high in zip(edges, edges[1:], strict=False)]
+        spans = [slice(int(low), int(high)) for low, high in pairwise(edges)]
         if threads == 1:
             part(spans[0])
             return
@@ -101,7 +110,7 @@ def median_seconds(work: Callable[[], Any], repeats: int = _REPEATS) -> float:
     return statistics.median(times)
 
 
-def matmul_rate(threads: int) -> float:
+def _matmul_rate(threads: int) -> float:
     """Operations per second of a float32 matrix product, in a process of its own.
 
     The library behind numpy reads its number of threads once, when it is loaded.
@@ -115,12 +124,20 @@ def matmul_rate(threads: int) -> float:
     return float(done.stdout)
 
 
-def _matmul_here() -> float:
-    random = np.random.default_rng(1)
-    a = random.random((_MATRIX, _MATRIX), np.float32)
-    b = random.random((_MATRIX, _MATRIX), np.float32)
-    out = np.empty_like(a)
-    return 2 * _MATRIX**3 / median_seconds(lambda: np.matmul(a, b, out=out))
+class MatrixProduct:
+    """A float32 matrix product with as many threads as the library behind numpy uses here."""
+
+    operations = 2 * _MATRIX**3
+
+    def __init__(self) -> None:
+        random = np.random.default_rng(1)
+        self.a = random.random((_MATRIX, _MATRIX), np.float32)
+        self.b = random.random((_MATRIX, _MATRIX), np.float32)
+        self.out = np.empty_like(self.a)
+
+    def run(self) -> None:
+        """Compute it once."""
+        np.matmul(self.a, self.b, out=self.out)
 
 
 def measure_limits(all_threads: int) -> Limits:
@@ -131,9 +148,9 @@ def measure_limits(all_threads: int) -> Limits:
     return Limits(
         copy={n: size_copy / median_seconds(lambda n=n: arrays.copy(n)) for n in counts},
         triad={n: size_triad / median_seconds(lambda n=n: arrays.triad(n)) for n in counts},
-        flops={n: matmul_rate(n) for n in counts},
+        flops={n: _matmul_rate(n) for n in counts},
     )
 
 
 if __name__ == "__main__":
-    print(_matmul_here())
+    print(MatrixProduct.operations / median_seconds(MatrixProduct().run))

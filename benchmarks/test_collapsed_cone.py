@@ -10,15 +10,9 @@ import pytest
 
 from benchmarks.cases import DEFAULT, PLAIN, Box, water_box
 from benchmarks.conftest import Baseline, Timing
+from benchmarks.costs import BYTES_PER_STEP
 from benchmarks.machine import Limits
 from dosecalc.engines.collapsed_cone import CollapsedConeSettings, fluence_dose
-
-_BYTES_PER_STEP = 12
-
-
-@pytest.fixture(scope="module")
-def w1() -> Box:
-    return water_box()
 
 
 def _time_whole(
@@ -36,7 +30,7 @@ def _time_whole(
         }
 
     text = "reading one and updating another array per direction"
-    baseline = Baseline(text, limits.memory_seconds(_BYTES_PER_STEP * steps, threads))
+    baseline = Baseline(text, limits.memory_seconds(BYTES_PER_STEP * steps, threads))
     timed(lambda: fluence_dose(box.phantom, box.fluence, settings), baseline, info)
 
 

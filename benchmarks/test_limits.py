@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.conftest import Baseline, Timing
-from benchmarks.machine import Limits, StreamArrays, matmul_rate
+from benchmarks.machine import Limits, MatrixProduct, StreamArrays
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +37,11 @@ def test_memory(
     timed(lambda: work(threads), baseline, info, seconds=0.5)
 
 
-@pytest.mark.parametrize("which", ["one", "all"])
-def test_arithmetic(timed: Timing, limits: Limits, all_threads: int, which: str) -> None:
-    # Each round is a process that measures the rate; how long it lives says little.
-    threads = 1 if which == "one" else all_threads
-    rates: list[float] = []
+def test_arithmetic(timed: Timing, limits: Limits, all_threads: int) -> None:
+    product = MatrixProduct()
 
-    def info(_: float) -> dict[str, Any]:
-        best, before = max(rates), limits.flops[threads]
-        return {"threads": threads, "gflop_per_s": best / 1e9, "before": before / 1e9}
+    def info(median: float) -> dict[str, Any]:
+        return {"threads": all_threads, "gflop_per_s": product.operations / median / 1e9}
 
-    baseline = Baseline("one second", 1.0)
-    timed(lambda: rates.append(matmul_rate(threads)), baseline, info, seconds=0.1)
+    expected = limits.arithmetic_seconds(product.operations, all_threads)
+    timed(product.run, Baseline("the same, measured before", expected), info, seconds=0.5)

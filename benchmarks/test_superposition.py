@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.cases import DEFAULT, Calls, caught, replaced, stage_calls, water_box
+from benchmarks.cases import Calls, replaced
 from benchmarks.conftest import Baseline, Timing
 from benchmarks.costs import SweepCount, count_sweep
 from benchmarks.machine import Limits
@@ -24,24 +24,24 @@ class SweepClock:
         self.seconds: list[float] = []
 
     def __call__(self, *arguments: Any) -> None:
+        """Sweep and add the time to the last run's."""
         start = time.perf_counter()
         self.sweep(*arguments)
         self.seconds[-1] += time.perf_counter() - start
 
 
 @pytest.fixture(scope="module")
-def stages() -> dict[str, Calls]:
-    return stage_calls(water_box(), DEFAULT)
-
-
-@pytest.fixture(scope="module")
-def counts(stages: dict[str, Calls]) -> dict[str, SweepCount]:
+def counts(w1_stages: dict[str, Calls]) -> dict[str, SweepCount]:
     """Voxel steps of the sweeps of each stage."""
     result = {}
     for name in ("primary", "scatter"):
-        with caught(cone_lattice, "sweep") as sweeps:
-            stages[name].again()
-        parts = [count_sweep(*arguments[:3]) for arguments in sweeps.arguments]
+        parts: list[SweepCount] = []
+
+        def count(*arguments: Any, parts: list[SweepCount] = parts) -> None:
+            parts.append(count_sweep(*arguments))
+
+        with replaced(cone_lattice, "sweep", count):
+            w1_stages[name].again()
         result[name] = sum(parts, SweepCount())
     return result
 
@@ -51,7 +51,7 @@ def counts(stages: dict[str, Calls]) -> dict[str, SweepCount]:
 def test_superposition(
     timed: Timing,
     limits: Limits,
-    stages: dict[str, Calls],
+    w1_stages: dict[str, Calls],
     counts: dict[str, SweepCount],
     use_threads: Callable[[str], int],
     stage: str,
@@ -63,7 +63,7 @@ def test_superposition(
 
     def work() -> None:
         clock.seconds.append(0.0)
-        stages[stage].again()
+        w1_stages[stage].again()
 
     def info(median: float) -> dict[str, Any]:
         in_sweep = statistics.median(clock.seconds[1:])

@@ -8,27 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.cases import DEFAULT, Calls, stage_calls, water_box
+from benchmarks.cases import Calls
 from benchmarks.conftest import Baseline, Timing
 from benchmarks.costs import ray_crossings, release_operations
 from benchmarks.machine import Limits
-
-
-@pytest.fixture(scope="module")
-def stages() -> dict[str, Calls]:
-    return stage_calls(water_box(), DEFAULT)
 
 
 @pytest.mark.parametrize("which", ["one", "all"])
 def test_voxel_fluence(
     timed: Timing,
     limits: Limits,
-    stages: dict[str, Calls],
+    w1_stages: dict[str, Calls],
     use_threads: Callable[[str], int],
     which: str,
 ) -> None:
     threads = use_threads(which)
-    calls = stages["fluence"]
+    calls = w1_stages["fluence"]
     size = sum(arguments[2].nbytes for arguments in calls.arguments)
 
     def info(median: float) -> dict[str, Any]:
@@ -42,12 +37,12 @@ def test_voxel_fluence(
 def test_attenuation(
     timed: Timing,
     limits: Limits,
-    stages: dict[str, Calls],
+    w1_stages: dict[str, Calls],
     use_threads: Callable[[str], int],
     which: str,
 ) -> None:
     threads = use_threads(which)
-    calls = stages["terma"]
+    calls = w1_stages["terma"]
     voxels = crossings = exponentials = operations = 0
     for geometry, spectral, _, _, fluence, start, released in calls.arguments:
         inside = tuple(slice(s, s + n) for s, n in zip(start, released.shape[1:], strict=True))
@@ -68,7 +63,7 @@ def test_attenuation(
             "gflop_per_s_estimate": operations / median / 1e9,
         }
 
-    # Rays in float64, two of which take the place of one vector element of float32 less.
+    # They are float64, of which a vector register holds half as many: 2 is the least.
     text = "its operations at the rate of a float32 matrix product"
     baseline = Baseline(text, limits.arithmetic_seconds(operations, threads))
     timed(calls.again, baseline, info, seconds=2.0)
