@@ -111,10 +111,10 @@ def timed(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Timing
         once = time.perf_counter() - start
         rounds = min(max(int(seconds / once), _FEWEST), _MOST)
         busy = time.process_time()
-        benchmark.pedantic(work, rounds=rounds, iterations=1)
+        benchmark.pedantic(work, rounds=rounds, iterations=1)  # type: ignore[no-untyped-call]
         busy = time.process_time() - busy
         taken = [once] if benchmark.stats is None else benchmark.stats.stats.data
-        median = statistics.median(taken)
+        median = float(statistics.median(taken))
         entries: dict[str, Any] = {
             "baseline": baseline.text,
             "baseline_s": baseline.seconds,

@@ -156,7 +156,8 @@ def count_sweep(
     part = np.empty(medium.scaling.shape, np.float32)
     for k in range(count):
         part[:] = 0
-        sweep(medium, Directions(*(values[k : k + 1] for values in directions)), tiny, part)
+        one = Directions._make(values[k : k + 1] for values in directions)
+        sweep(medium, one, tiny, part)
         steps += int(np.count_nonzero(part))
         absorbed += part
     wide = np.maximum(medium.last.astype(np.int64) - medium.first, 0)

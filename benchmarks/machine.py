@@ -144,12 +144,15 @@ def measure_limits(all_threads: int) -> Limits:
     """Measure for one thread and for all; takes about three seconds."""
     counts = sorted({1, all_threads})
     arrays = StreamArrays()
-    size_copy, size_triad = arrays.copy(1), arrays.triad(1)
     return Limits(
-        copy={n: size_copy / median_seconds(lambda n=n: arrays.copy(n)) for n in counts},
-        triad={n: size_triad / median_seconds(lambda n=n: arrays.triad(n)) for n in counts},
+        copy={n: _stream_rate(arrays.copy, n) for n in counts},
+        triad={n: _stream_rate(arrays.triad, n) for n in counts},
         flops={n: _matmul_rate(n) for n in counts},
     )
+
+
+def _stream_rate(operation: Callable[[int], int], threads: int) -> float:
+    return operation(threads) / median_seconds(lambda: operation(threads))
 
 
 if __name__ == "__main__":

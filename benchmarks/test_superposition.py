@@ -13,6 +13,7 @@ from benchmarks.cases import Calls, replaced
 from benchmarks.conftest import Baseline, Timing
 from benchmarks.costs import SweepCount, count_sweep
 from benchmarks.machine import Limits
+from dosecalc.core.superposition import sweep
 from dosecalc.engines import cone_lattice
 
 
@@ -20,7 +21,7 @@ class SweepClock:
     """The sweep with a clock: seconds spent in it, per run of the work it is part of."""
 
     def __init__(self) -> None:
-        self.sweep = cone_lattice.sweep
+        self.sweep = sweep
         self.seconds: list[float] = []
 
     def __call__(self, *arguments: Any) -> None:

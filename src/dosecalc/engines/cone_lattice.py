@@ -220,7 +220,8 @@ def transport(
         return absorbed
     directions = (table.directions @ geometry.axes)[:, ::-1]
     spacing = geometry.spacing[::-1]
-    leading = np.argmax(np.abs(directions) / spacing, axis=1)
+    # Rounded, so that mirror images of a direction between two axes choose the same one.
+    leading = np.argmax(np.round(np.abs(directions) / spacing, 9), axis=1)
     for axis in (1, 0, 2):
         chosen = np.flatnonzero(leading == axis)
         if chosen.size == 0:
