@@ -46,6 +46,9 @@ STAGES = 5
 # Energy, its moments along two axes within a cell of ray directions, and its hardness.
 TERMS = 4
 
+# Directions are dealt to this many groups, which can run at the same time.
+GROUPS = 4
+
 # Added to every stage in every voxel so that what has all but died away does not reach
 # the denormal numbers, which are a hundred times slower; released energy is of order 1.
 FLOOR = np.float32(1e-30)
@@ -362,9 +365,23 @@ def _sweep_row(medium, directions, k, row, tiny, absorbed):
                 low, high = nc, 0
 
 
+@jit
+def _sweep_direction(medium, directions, k, tiny, absorbed):
+    """All lines of direction k."""
+    nb, nd, _ = medium.scaling.shape
+    reach = _shift(directions.slope_b[k], nd - 1)
+    first_row = -max(0, reach)
+    for i in range(nb + abs(reach)):
+        _sweep_row(medium, directions, k, first_row + i, tiny, absorbed)
+
+
 @jit_parallel
 def sweep(medium, directions, tiny, absorbed):
     """Carry the released energy of a medium along all its directions.
+
+    Directions are dealt to a fixed number of groups, each with its own result, and
+    the results are added in order: the sum does not depend on the number of threads,
+    and threads wait for each other once, not once per direction.
 
     Parameters
     ----------
@@ -373,12 +390,15 @@ def sweep(medium, directions, tiny, absorbed):
     tiny : float32
         Lines that carry less than this are dropped.
     absorbed : (nb, nd, nc) float32
-        Energy absorbed per voxel is added to it, direction by direction, in order.
+        Energy absorbed per voxel is added to it.
     """
-    nb, nd, _ = medium.scaling.shape
-    for k in range(directions.forward.size):
-        reach = _shift(directions.slope_b[k], nd - 1)
-        first_row = -max(0, reach)
-        rows = nb + abs(reach)
-        for i in prange(rows):
-            _sweep_row(medium, directions, k, first_row + i, tiny, absorbed)
+    nb, nd, nc = medium.scaling.shape
+    partial = np.zeros((GROUPS, nb, nd, nc), np.float32)
+    for group in prange(GROUPS):
+        for k in range(group, directions.forward.size, GROUPS):
+            _sweep_direction(medium, directions, k, tiny, partial[group])
+    for b in prange(nb):
+        for group in range(GROUPS):
+            for d in range(nd):
+                for c in range(nc):
+                    absorbed[b, d, c] += partial[group, b, d, c]
