@@ -24,8 +24,7 @@ rounding whatever the amplitudes are.
 
 The lines of one direction advance plane by plane along the axis on which the
 direction is longest and move sideways by whole voxels. In each plane every
-voxel then lies on exactly one line: no two lines write to one voxel, so results
-do not depend on the number of threads, and the inner loop runs along contiguous
+voxel then lies on exactly one line, and the inner loop runs along contiguous
 memory.
 """
 
