@@ -817,10 +817,14 @@ _RAW = st.one_of(
 )
 
 
-def _parent(ds: Dataset, path: tuple[object, ...]) -> Dataset:
-    for tag, index in zip(path[:-1:2], path[1:-1:2], strict=True):
-        ds = ds[tag].value[index]
-    return ds
+def _find(ds: Dataset, path: tuple[object, ...]) -> tuple[Dataset | None, object]:
+    """The element at a path and what holds it; None where an earlier change garbled either."""
+    try:
+        for tag, index in zip(path[:-1:2], path[1:-1:2], strict=True):
+            ds = ds[tag].value[index]
+        return ds, ds[path[-1]]
+    except Exception:
+        return None, None
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
@@ -840,11 +844,10 @@ def test_fuzzed_attributes_give_a_plan_or_a_sentence(
 ) -> None:
     ds = copy.deepcopy(_FUZZED)
     for path, action, raw in changes:
-        try:
-            parent, tag = _parent(ds, path), path[-1]
-            element = parent[tag]
-        except (KeyError, IndexError, TypeError, AttributeError, ValueError):
-            continue  # an earlier change removed or garbled what holds it
+        parent, element = _find(ds, path)
+        tag = path[-1]
+        if parent is None:
+            continue
         if action == "drop":
             del parent[tag]
         elif action == "twice" and element.VR == "SQ" and len(element.value):

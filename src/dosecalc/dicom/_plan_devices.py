@@ -59,7 +59,7 @@ def read_devices(beam: Dataset, where: str) -> Devices:
         No device at all, leaf boundaries missing or out of order.
     """
     declared = items(beam, "BeamLimitingDeviceSequence", where)
-    types = [text(item, "RTBeamLimitingDeviceType", where) for item in declared]
+    types = [_type(item, where) for item in declared]
     if not types:
         raise DicomError(
             f"{where}: BeamLimitingDeviceSequence (300A,00B6) is missing or empty; "
@@ -78,6 +78,11 @@ def read_devices(beam: Dataset, where: str) -> Devices:
     return Devices(frozenset(jaw_axes), mlc, boundaries)
 
 
+def _type(item: Dataset, place: str) -> str:
+    require(item, "RTBeamLimitingDeviceType", place)
+    return text(item, "RTBeamLimitingDeviceType", place)
+
+
 def _refuse_unmodelled(types: list[str], where: str) -> None:
     mlcs = [kind for kind in types if kind.startswith("MLC")]
     if len(mlcs) > 1 and {"MLCX", "MLCY"} != set(mlcs):
@@ -92,7 +97,7 @@ def _refuse_unmodelled(types: list[str], where: str) -> None:
     for kind in types:
         if kind not in _JAWS and kind not in _MLCS:
             raise UnsupportedError(
-                f"{where}: RTBeamLimitingDeviceType (300A,00B8) is {kind or 'missing'!r}; "
+                f"{where}: RTBeamLimitingDeviceType (300A,00B8) is {kind!r}; "
                 f"modelled are {', '.join((*_JAWS, *_MLCS))}"
             )
     repeated = [kind for kind, n in Counter(types).items() if n > 1]
@@ -150,8 +155,7 @@ def _stated_positions(
 ) -> dict[str, NDArray[np.float64]]:
     stated: dict[str, NDArray[np.float64]] = {}
     for item in items(point, "BeamLimitingDevicePositionSequence", place):
-        require(item, "RTBeamLimitingDeviceType", place)
-        kind = text(item, "RTBeamLimitingDeviceType", place)
+        kind = _type(item, place)
         if kind != devices.mlc and _JAWS.get(kind) not in devices.jaw_axes:
             raise DicomError(
                 f"{place}: positions of {kind!r}, which BeamLimitingDeviceSequence does not declare"
