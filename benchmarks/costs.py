@@ -43,22 +43,9 @@ class StepCosts:
 
     @classmethod
     def of_source(cls) -> StepCosts:
-        """Count in the source of the sweep: every operator in the loops along a row.
-
-        Both sides of a conditional expression count, because vectorised code computes
-        both; comparisons and the choice itself do not.
-        """
-        body = _source(superposition, "_sweep_row").body
-        release = [
-            node
-            for statement in body
-            for node in ast.walk(statement)
-            if isinstance(node, ast.If) and ast.unparse(node.test) == "first < last"
-        ]
-        extra = sum(_in_loops(superposition, node.body) for node in release)
-        if extra == 0:
-            raise ValueError("the sweep no longer releases energy under 'if first < last'")
-        return cls(_in_loops(superposition, body, outermost=True) - extra, extra)
+        """Count in the source of the sweep: every operator in the loops along a row."""
+        step, emitting = _in_loop("_pass"), _in_loop("_pass_and_emit")
+        return cls(step, emitting - step + _in_loop("_mix"))
 
 
 def _source(module: ModuleType, name: str) -> ast.FunctionDef:
@@ -69,21 +56,10 @@ def _source(module: ModuleType, name: str) -> ast.FunctionDef:
     return tree
 
 
-def _in_loops(module: ModuleType, body: list[ast.stmt], *, outermost: bool = False) -> int:
-    """Operators per turn of the ``for`` loops in `body` and in the functions it calls."""
-    total = 0
-    for statement in body:
-        if isinstance(statement, ast.For) and not outermost:
-            total += sum(_operators(module, inner) for inner in statement.body)
-            continue
-        children = [n for n in ast.iter_child_nodes(statement) if isinstance(n, ast.stmt)]
-        if children:
-            total += _in_loops(module, children)
-            continue
-        for node in ast.walk(statement):
-            if _is_own_call(module, node):
-                total += _in_loops(module, _source(module, node.func.id).body)  # type: ignore[attr-defined]
-    return total
+def _in_loop(name: str) -> int:
+    """Operators per turn of the loop in a function of the sweep."""
+    (loop,) = (n for n in ast.walk(_source(superposition, name)) if isinstance(n, ast.For))
+    return sum(_operators(superposition, statement) for statement in loop.body)
 
 
 def _operators(module: ModuleType, node: ast.AST) -> int:
@@ -144,7 +120,11 @@ class SweepCount:
 
 
 def count_sweep(
-    medium: Medium, directions: Directions, tiny: np.float32, absorbed: NDArray[np.float32]
+    medium: Medium,
+    directions: Directions,
+    tiny: np.float32,
+    threads: int,
+    absorbed: NDArray[np.float32],
 ) -> SweepCount:
     """Do what the sweep does and count its voxel steps: voxels that each direction alone reaches.
 
@@ -153,15 +133,15 @@ def count_sweep(
     """
     count = directions.forward.size
     steps = 0
-    part = np.empty(medium.scaling.shape, np.float32)
+    part = np.empty(absorbed.shape, np.float32)
     for k in range(count):
         part[:] = 0
         one = Directions._make(values[k : k + 1] for values in directions)
-        sweep(medium, one, tiny, part)
+        sweep(medium, one, tiny, threads, part)
         steps += int(np.count_nonzero(part))
         absorbed += part
     wide = np.maximum(medium.last.astype(np.int64) - medium.first, 0)
-    return SweepCount(count * medium.scaling.size, steps, count * int(wide.sum()))
+    return SweepCount(count * absorbed.size, steps, count * int(wide.sum()))
 
 
 def ray_crossings(geometry: BeamGeometry, fluence: NDArray[np.float32]) -> int:

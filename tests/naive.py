@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaincc
 
-from dosecalc.core.superposition import Directions, Medium
+from dosecalc.core.superposition import PADDING, Directions, Medium
 
 
 def inside_even_odd(
@@ -84,20 +84,20 @@ def swept(medium: Medium, directions: Directions) -> NDArray[np.float64]:
     evenly over a voxel of length p it is beyond the path P behind that voxel with the
     share (1/p) times the integral from P to P + p of the upper incomplete gamma function.
     """
-    nb, nd, nc = medium.scaling.shape
-    absorbed = np.zeros((nb, nd, nc))
+    nd, nb, nc = *medium.scaling.shape[:2], medium.voxels_c
+    absorbed = np.zeros((nd, nb, nc))
     for k in range(directions.forward.size):
         sideways = [
             np.floor(slope[k] * np.arange(nd) + 0.5).astype(int)
             for slope in (directions.slope_b, directions.slope_c)
         ]
-        for b, d, c in np.ndindex(nb, nd, nc):
-            if not medium.first[b, d] <= c < medium.last[b, d]:
+        for d, b, c in np.ndindex(nd, nb, nc):
+            if not medium.first[d, b] <= c < medium.last[d, b]:
                 continue
-            voxel = (b - medium.start_b, d - medium.start_d, c - medium.start_c)
+            voxel = (d - medium.start_d, b - medium.start_b, c - medium.start_c + PADDING)
             terms = medium.released[(slice(None), *voxel)].astype(float)
             entering = directions.amplitude[k, medium.cell[voxel]].astype(float) @ terms
-            own = float(directions.rate[k] * medium.scaling[b, d, c])
+            own = float(directions.rate[k] * medium.scaling[d, b, c + PADDING])
             before, path = entering.sum(), 0.0
             first = d if directions.forward[k] else nd - 1 - d
             for n in range(first, nd):
@@ -107,11 +107,11 @@ def swept(medium: Medium, directions: Directions) -> NDArray[np.float64]:
                 if not (0 <= bn < nb and 0 <= cn < nc):
                     break
                 if n > first:
-                    path += float(directions.rate[k] * medium.scaling[bn, dn, cn])
+                    path += float(directions.rate[k] * medium.scaling[dn, bn, cn + PADDING])
                 behind = sum(
                     s * (_beyond(m, path) - _beyond(m, path + own)) / own
                     for m, s in enumerate(entering)
                 )
-                absorbed[bn, dn, cn] += before - behind
+                absorbed[dn, bn, cn] += before - behind
                 before = behind
     return absorbed

@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from scipy.special import gammaincc
 
 from dosecalc.core.superposition import (
+    PADDING,
     STAGES,
     TERMS,
     Directions,
     Medium,
-    _path_and_survival,
+    _lost,
+    emitting_range,
     sweep,
+    turned,
 )
 from tests import naive
 
@@ -26,23 +29,35 @@ NOTHING_DROPPED = np.float32(0)
 def medium(
     scaling: NDArray[Any], released: NDArray[Any], cell: NDArray[np.int16] | None = None
 ) -> Medium:
-    """Medium that releases energy, of the first term or of all, in the box where there is any."""
+    """Medium that releases energy, of the first term or of all, in the box where there is any.
+
+    Axes [d, b, c], the axis of advance first.
+    """
     terms = np.zeros((TERMS, *scaling.shape), np.float32)
     terms[: released.shape[0] if released.ndim == 4 else 1] = released
-    used, nc = terms[0] != 0, scaling.shape[2]
-    box = [slice(int(n.min()), int(n.max()) + 1) for n in np.nonzero(used)]
+    box = [slice(int(n.min()), int(n.max()) + 1) for n in np.nonzero(terms[0])]
     cells = np.zeros(scaling.shape, np.int16) if cell is None else cell
-    any_used = used.any(axis=2)
+    packed = np.stack([padded(term[tuple(box)]) for term in terms])
+    first, last = np.zeros((2, *scaling.shape[:2]), np.int32)
+    rows = (box[0], box[1])
+    emitting_range(packed[0], box[2].start, first[rows], last[rows])
     return Medium(
-        scaling=np.ascontiguousarray(scaling, np.float32),
-        released=np.ascontiguousarray(terms[(slice(None), *box)]),
-        cell=np.ascontiguousarray(cells[tuple(box)]),
-        first=np.where(any_used, used.argmax(axis=2), 0).astype(np.int32),
-        last=np.where(any_used, nc - used[..., ::-1].argmax(axis=2), 0).astype(np.int32),
-        start_b=box[0].start,
-        start_d=box[1].start,
+        scaling=padded(np.asarray(scaling, np.float32)),
+        voxels_c=scaling.shape[2],
+        released=packed,
+        cell=padded(cells[tuple(box)]),
+        first=first,
+        last=last,
+        start_d=box[0].start,
+        start_b=box[1].start,
         start_c=box[2].start,
     )
+
+
+def padded(values: NDArray[Any]) -> NDArray[Any]:
+    result = np.full((*values.shape[:2], values.shape[2] + 2 * PADDING), -1, values.dtype)
+    turned(values, values.dtype.type(1), result)
+    return result
 
 
 def directions(
@@ -72,17 +87,18 @@ def into_stage(stage: int) -> NDArray[np.float32]:
 def absorbed_in(
     lines: Directions, matter: Medium, tiny: np.float32 = NOTHING_DROPPED
 ) -> NDArray[np.float32]:
-    absorbed = np.zeros(matter.scaling.shape, np.float32)
-    sweep(matter, lines, tiny, absorbed)
+    absorbed = np.zeros((*matter.scaling.shape[:2], matter.voxels_c), np.float32)
+    sweep(matter, lines, tiny, numba.get_num_threads(), absorbed)
     return absorbed
 
 
-def test_survival_is_the_exponential() -> None:
-    path, survival = np.empty(4000, np.float32), np.empty(4000, np.float32)
-    scaling = np.linspace(0, 38.9, 4000).astype(np.float32)
-    _path_and_survival(np.float32(1), scaling, np.uint64(0), np.uint64(4000), path, survival)
-    # What the function states: five squarings multiply a rounding of 6e-8 by 32.
-    np.testing.assert_allclose(survival, np.exp(-path.astype(float)), rtol=0, atol=2e-6)
+def test_share_lost_is_that_of_the_exponential() -> None:
+    paths = np.concatenate([np.geomspace(1e-6, 1, 2000), np.linspace(1, 39, 4000)])
+    lost = np.array([_lost(p) for p in paths.astype(np.float32)], np.float64)
+    expected = -np.expm1(-paths.astype(np.float32).astype(np.float64))
+    # What the function states: five squarings multiply a rounding of 6e-8 by up to 32.
+    np.testing.assert_allclose(lost, expected, rtol=4e-6, atol=3e-7)
+    np.testing.assert_allclose(lost[paths < 1], expected[paths < 1], rtol=4e-6)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -108,9 +124,9 @@ def test_energy_absorbed_and_leaving_is_energy_released(slopes: tuple[float, flo
     """What leaves a block ends in black voxels around it, and nothing else changes."""
     random = np.random.default_rng(3)
     n, wall = 12, 1
-    inside = (slice(wall, wall + n), slice(0, n), slice(wall, wall + n))
+    inside = (slice(0, n), slice(wall, wall + n), slice(wall, wall + n))
     block, source = random.random((n, n, n)), random.random((n, n, n))
-    scaling, released = np.full((2, n + 2 * wall, n + wall, n + 2 * wall), [[[[1e4]]], [[[0]]]])
+    scaling, released = np.full((2, n + wall, n + 2 * wall, n + 2 * wall), [[[[1e4]]], [[[0]]]])
     scaling[inside], released[inside] = block, source
     lines = directions([slopes], 0.3, random.random((STAGES, TERMS)))
     closed = absorbed_in(lines, medium(scaling, released))
@@ -132,11 +148,11 @@ def test_mean_distance_along_a_line_is_erlang(stage: int, forward: bool) -> None
     the distance, and the mean voxel number is exact.
     """
     n, rate = 120, 0.4
-    source = np.zeros((1, n, 1))
+    source = np.zeros((n, 1, 1))
     start = 5 if forward else n - 6
-    source[0, start] = 1
+    source[start] = 1
     lines = directions([(0.0, 0.0)], rate, into_stage(stage), [forward])
-    absorbed = absorbed_in(lines, medium(np.ones(source.shape), source))[0, :, 0].astype(float)
+    absorbed = absorbed_in(lines, medium(np.ones(source.shape), source))[:, 0, 0].astype(float)
     distance = np.abs(np.arange(n) - start)
     # Rounding of float32 differences, each weighted with a distance of up to 100 voxels.
     assert absorbed @ distance == pytest.approx((stage + 1) / rate, rel=1e-5)
@@ -152,10 +168,10 @@ def test_mean_distance_along_a_line_is_erlang(stage: int, forward: bool) -> None
 def test_profile_along_a_line_is_erlang() -> None:
     """Fine voxels behind a source follow the density of the distribution."""
     n, rate, stage = 200, 0.1, 3
-    source = np.zeros((1, n, 1))
-    source[0, 0] = 1
+    source = np.zeros((n, 1, 1))
+    source[0] = 1
     lines = directions([(0.0, 0.0)], rate, into_stage(stage))
-    absorbed = absorbed_in(lines, medium(np.ones(source.shape), source))[0, :, 0]
+    absorbed = absorbed_in(lines, medium(np.ones(source.shape), source))[:, 0, 0]
     middle = np.arange(1, n) * rate
     expected = gammaincc(stage + 1, middle - rate / 2) - gammaincc(stage + 1, middle + rate / 2)
     # Release over the voxel's length, not in its middle, is second order: p^2/24 times the
@@ -169,10 +185,10 @@ def test_mean_displacement_across_the_line(slopes: tuple[float, float]) -> None:
     n, rate, stage = 96, 0.5, 2
     source = np.zeros((n, n, n))
     planes = np.arange(8, 48)
-    source[48, planes, 48] = 1
+    source[planes, 48, 48] = 1
     lines = directions([slopes], rate, into_stage(stage))
     absorbed = absorbed_in(lines, medium(np.ones(source.shape), source)).astype(float)
-    b, d, c = np.indices(source.shape)
+    d, b, c = np.indices(source.shape)
     mean = [float((absorbed * axis).sum() / absorbed.sum()) for axis in (b, d, c)]
     expected = (stage + 1) / rate
     assert mean[1] - planes.mean() == pytest.approx(expected, rel=1e-4)
@@ -182,18 +198,18 @@ def test_mean_displacement_across_the_line(slopes: tuple[float, float]) -> None:
 
 
 def test_vacuum_absorbs_nothing() -> None:
-    scaling = np.ones((3, 30, 3))
-    scaling[:, 8:20] = 0
+    scaling = np.ones((30, 3, 3))
+    scaling[8:20] = 0
     source = np.zeros(scaling.shape)
-    source[1, 2, 1] = 1
+    source[2, 1, 1] = 1
     for stage in range(STAGES):
         lines = directions([(0.0, 0.0)], 0.3, into_stage(stage))
         absorbed = absorbed_in(lines, medium(scaling, source))
         # A vacuum voxel has the least radiological length, 1e-6, and the sum over it is
         # rounded at 6e-8 of the energy passing.
-        assert np.abs(absorbed[:, 8:20]).max() < 2e-6
-        without_gap = absorbed_in(lines, medium(np.ones((3, 18, 3)), source[:, :18]))
-        joined = np.delete(absorbed, np.s_[8:20], axis=1)
+        assert np.abs(absorbed[8:20]).max() < 2e-6
+        without_gap = absorbed_in(lines, medium(np.ones((18, 3, 3)), source[:18]))
+        joined = np.delete(absorbed, np.s_[8:20], axis=0)
         # Twelve vacuum voxels take 1.2e-5 at most.
         np.testing.assert_allclose(joined, without_gap, atol=1.5e-5)
 
@@ -201,30 +217,30 @@ def test_vacuum_absorbs_nothing() -> None:
 def test_thin_matter_absorbs_in_proportion_to_its_length() -> None:
     """A voxel of air, p = 1e-4, absorbs what it should, from itself and from others."""
     p = 1e-4
-    scaling = np.ones((1, 6, 1))
-    scaling[0, :3] = p
+    scaling = np.ones((6, 1, 1))
+    scaling[:3] = p
     source = np.zeros(scaling.shape)
-    source[0, 0] = 1
+    source[0] = 1
     absorbed = absorbed_in(directions([(0, 0)], 1.0, into_stage(0)), medium(scaling, source))
     # The least radiological length, 1e-6, is added to each, and a difference of numbers
     # near 1 in float32 is good to 2e-7.
-    np.testing.assert_allclose(absorbed[0, :3, 0], [p / 2, p, p], atol=1.3e-6)
+    np.testing.assert_allclose(absorbed[:3, 0, 0], [p / 2, p, p], atol=1.3e-6)
 
 
 def test_released_in_vacuum_is_absorbed_elsewhere() -> None:
-    scaling = np.zeros((1, 20, 1))
-    scaling[0, 10:] = 50
+    scaling = np.zeros((20, 1, 1))
+    scaling[10:] = 50
     source = np.zeros(scaling.shape)
-    source[0, 3] = 1
+    source[3] = 1
     absorbed = absorbed_in(directions([(0, 0)], 1.0, into_stage(1)), medium(scaling, source))
-    assert np.abs(absorbed[0, :10]).max() < 2e-6
-    assert absorbed[0, 10:].sum() == pytest.approx(1, abs=1e-5)
+    assert np.abs(absorbed[:10]).max() < 2e-6
+    assert absorbed[10:].sum() == pytest.approx(1, abs=1e-5)
 
 
 def test_dropping_faint_lines_loses_no_more_than_stated() -> None:
     random = np.random.default_rng(5)
-    source = np.zeros((10, 60, 10))
-    source[2:8, 3:6, 2:8] = random.random((6, 3, 6))
+    source = np.zeros((60, 10, 10))
+    source[3:6, 2:8, 2:8] = random.random((3, 6, 6))
     matter = medium(np.ones(source.shape), source)
     lines = directions([(0.0, 0.0), (0.4, -0.3)], 0.5, random.random((STAGES, TERMS)))
     exact = absorbed_in(lines, matter).sum(dtype=float)

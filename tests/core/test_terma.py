@@ -274,4 +274,4 @@ def test_tilt_cells_say_where_the_ray_goes() -> None:
         (first_v + step * (row + along_v))[lit], (ray[..., 2] / ray[..., 1])[lit], atol=1e-7
     )
     assert (along_u[lit] >= 0).all() and (along_u[lit] <= 1).all()
-    assert (cell[0] == 0).all() and (along_u[0] == 0).all()
+    assert (along_u[0] == 0).all() and (along_v[0] == 0).all()

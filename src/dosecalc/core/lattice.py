@@ -7,7 +7,21 @@ from numba import prange
 
 from dosecalc.core._jit import jit, jit_parallel
 
-__all__ = ["coarsen", "interpolate_up", "split_release"]
+__all__ = ["coarsen", "interpolate_up", "split_release", "times_material"]
+
+
+@jit_parallel
+def times_material(values, material, table, result):
+    """Multiply values by what a table says of each voxel's material.
+
+    values : (nz, ny, nx) float32; material : (nz, ny, nx) uint8; table : (nmaterials,) float32;
+    result : (nz, ny, nx) float32, overwritten, may be `values`
+    """
+    nz, ny, nx = values.shape
+    for k in prange(nz):
+        for j in range(ny):
+            for i in range(nx):
+                result[k, j, i] = values[k, j, i] * table[material[k, j, i]]
 
 
 @jit_parallel

@@ -36,17 +36,38 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from dosecalc.core._jit import jit, jit_parallel
+from dosecalc.core._jit import jit, jit_fused, jit_parallel
 
-__all__ = ["STAGES", "TERMS", "Directions", "Medium", "sweep"]
+__all__ = [
+    "PADDING",
+    "STAGES",
+    "TERMS",
+    "Directions",
+    "Medium",
+    "emitting_range",
+    "sweep",
+    "turned",
+]
 
 STAGES = 5
 
 # Energy, its moments along two axes within a cell of ray directions, and its hardness.
 TERMS = 4
 
-# Directions are dealt to this many groups, which can run at the same time.
-GROUPS = 4
+# Lines carried together, a multiple of LANES: what they carry stays in the nearest cache.
+TILE = 240
+
+# Rows of lines carried together.
+ROWS = 8
+
+# Lines that the processor works on at once, or a multiple.
+LANES = 8
+
+# Empty voxels at both ends of a row, so that whole groups of lines fit.
+PADDING = LANES
+
+# Rows of the array of one tile: the energy in each stage, then what enters each.
+_R0, _R1, _R2, _R3, _R4, _S0, _S1, _S2, _S3, _S4 = (np.uint64(TILE * i) for i in range(10))
 
 # Added to every stage in every voxel so that what has all but died away does not reach
 # the denormal numbers, which are a hundred times slower; released energy is of order 1.
@@ -57,31 +78,31 @@ FLOOR = np.float32(1e-30)
 SHORTEST = np.float32(1e-6)
 LONGEST = np.float32(39.0)
 
-# Radiological length of a voxel below which exp(-p) is taken from a series in p.
-THIN = np.float32(0.15)
-
 
 class Medium(NamedTuple):
-    """What the energy is released in, with axes [b, d, c]: d the axis of advance, c contiguous.
+    """What the energy is released in, with axes [d, b, c]: d the axis of advance, c contiguous.
 
-    scaling : (nb, nd, nc) float32
-        Radiological length per geometric length, relative to water.
-    released : (TERMS, mb, md, mc) float32
+    scaling : (nd, nb, PADDING + nc + PADDING) float32
+        Radiological length per geometric length, relative to water; zero in the padding.
+    voxels_c : int
+        nc, the voxels along c without the padding.
+    released : (TERMS, md, mb, PADDING + mc + PADDING) float32
         Energy released per voxel, in the terms of the amplitudes, scaled to be of order
-        1, in the box that begins at voxel (start_b, start_d, start_c); none elsewhere.
-    cell : (mb, md, mc) int16
+        1, in the box that begins at voxel (start_d, start_b, start_c); none elsewhere.
+    cell : (md, mb, PADDING + mc + PADDING) int16
         Row of the amplitude table that holds for the voxel's ray direction.
-    first, last : (nb, nd) int32
+    first, last : (nd, nb) int32
         Range of c in which energy is released, last excluded; empty rows have first >= last.
     """
 
     scaling: NDArray[np.float32]
+    voxels_c: int
     released: NDArray[np.float32]
     cell: NDArray[np.int16]
     first: NDArray[np.int32]
     last: NDArray[np.int32]
-    start_b: int
     start_d: int
+    start_b: int
     start_c: int
 
 
@@ -105,168 +126,155 @@ class Directions(NamedTuple):
     amplitude: NDArray[np.float32]
 
 
-# The functions below work on whole rows and a range of voxels c0 <= c < c1 in them, because
-# slices cost more than the arithmetic on a row. The range comes as unsigned integers: an
-# index that might be negative is checked in every turn and keeps a loop from being
-# vectorised. A line is stored at the c of the voxel it is in;
-# when the lines move sideways, what they carry is moved. Each loop writes to one array and
-# reads few: with more, the compiler would not check that none overlap and would not vectorise it.
+# The functions below work on a tile of TILE lines in one plane at a time. What the lines carry
+# and what enters them lies in one array `work` of ten rows, stage after stage, at offsets that
+# the compiler knows: only then does it see that nothing overlaps and vectorise a loop that
+# writes five stages at once. The bounds of loops are unsigned for the same reason: an index
+# that might be negative is checked in every turn. Ranges are whole groups of LANES lines,
+# so that no line is left for the slow rest of a vectorised loop.
 
 
-@jit
-def _mix(into, start, c0, c1, factors, stage, v0, v1, v2, v3):
-    """Energy entering one stage: the terms of the released energy, each times its factor.
+@jit_fused
+def _mix(work, start, n, factors, v0, v1, v2, v3, first):
+    """Energy entering each stage of n lines: each term of the released energy times its factor.
 
-    The terms' rows begin at voxel `start` of the row `into`.
+    Line `start` of the tile is at voxel `first` of the rows of terms.
     """
-    f0, f1, f2, f3 = factors[stage, 0], factors[stage, 1], factors[stage, 2], factors[stage, 3]
-    for i in range(c0, c1):
-        into[i + start] = f0 * v0[i] + f1 * v1[i] + f2 * v2[i] + f3 * v3[i]
+    s0, s1, s2, s3, s4 = start + _S0, start + _S1, start + _S2, start + _S3, start + _S4
+    f00, f01, f02, f03 = factors[0, 0], factors[0, 1], factors[0, 2], factors[0, 3]
+    f10, f11, f12, f13 = factors[1, 0], factors[1, 1], factors[1, 2], factors[1, 3]
+    f20, f21, f22, f23 = factors[2, 0], factors[2, 1], factors[2, 2], factors[2, 3]
+    f30, f31, f32, f33 = factors[3, 0], factors[3, 1], factors[3, 2], factors[3, 3]
+    f40, f41, f42, f43 = factors[4, 0], factors[4, 1], factors[4, 2], factors[4, 3]
+    for i in range(n):
+        x, y, z, w = v0[first + i], v1[first + i], v2[first + i], v3[first + i]
+        work[s0 + i] = f00 * x + f01 * y + f02 * z + f03 * w
+        work[s1 + i] = f10 * x + f11 * y + f12 * z + f13 * w
+        work[s2 + i] = f20 * x + f21 * y + f22 * z + f23 * w
+        work[s3 + i] = f30 * x + f31 * y + f32 * z + f33 * w
+        work[s4 + i] = f40 * x + f41 * y + f42 * z + f43 * w
 
 
 @jit
-def _fill_sources(medium, amplitude, b, d, source):
-    """Energy entering each stage for the voxels of one row that release energy.
+def _fill_sources(medium, amplitude, place, line, end, offset, work):
+    """Energy entering each stage of lines `line` to `end`, whole groups, in voxels that release it.
 
-    Works on runs of voxels with the same cell, so that the inner loop has constant
-    coefficients.
+    Works on runs of voxels with the same cell, so that the loop has constant
+    coefficients. A run that begins within a group of lanes is done in two parts, because what is
+    written at other boundaries than it is read at has to wait for memory. Line 0 is at
+    voxel `offset`.
     """
-    start = np.uint64(medium.start_c)
-    c, last = medium.first[b, d] - medium.start_c, medium.last[b, d] - medium.start_c
-    b, d = b - medium.start_b, d - medium.start_d
-    cell = medium.cell[b, d]
-    v0, v1 = medium.released[0, b, d], medium.released[1, b, d]
-    v2, v3 = medium.released[2, b, d], medium.released[3, b, d]
-    while c < last:
-        end = c + 1
-        while end < last and cell[end] == cell[c]:
-            end += 1
-        factors = amplitude[cell[c]]
-        c0, c1 = np.uint64(c), np.uint64(end)
-        _mix(source[0], start, c0, c1, factors, 0, v0, v1, v2, v3)
-        _mix(source[1], start, c0, c1, factors, 1, v0, v1, v2, v3)
-        _mix(source[2], start, c0, c1, factors, 2, v0, v1, v2, v3)
-        _mix(source[3], start, c0, c1, factors, 3, v0, v1, v2, v3)
-        _mix(source[4], start, c0, c1, factors, 4, v0, v1, v2, v3)
-        c = end
+    d, b, start = place[0] - medium.start_d, place[1] - medium.start_b, place[2]
+    cell = medium.cell[d, b]
+    v0, v1 = medium.released[0, d, b], medium.released[1, d, b]
+    v2, v3 = medium.released[2, d, b], medium.released[3, d, b]
+    shift = offset - medium.start_c + PADDING
+    while line < end:
+        here = cell[line + shift]
+        last = line + 1
+        while last < end and cell[last + shift] == here:
+            last += 1
+        whole = min(-(-line // LANES) * LANES, last)
+        for first, n in ((line, whole - line), (whole, last - whole)):
+            if n > 0:
+                row, voxel = np.uint64(start + first), np.uint64(first + shift)
+                _mix(work, row, np.uint64(n), amplitude[here], v0, v1, v2, v3, voxel)
+        line = last
 
 
-@jit
-def _mean_survival(p):
-    """Compute (1 - exp(-p)) / p by its series, to 1e-7 for p < THIN."""
-    f = np.float32(1.0) - p * np.float32(1.0 / 5.0)
-    f = np.float32(1.0) - p * np.float32(1.0 / 4.0) * f
-    f = np.float32(1.0) - p * np.float32(1.0 / 3.0) * f
-    return np.float32(1.0) - p * np.float32(1.0 / 2.0) * f
+@jit_fused
+def _path(rate, scaling):
+    """Radiological length p of a voxel, in units of 1/a."""
+    return min(SHORTEST + rate * scaling, LONGEST)
 
 
-@jit
-def _path_and_survival(rate, scaling, c0, c1, path, survival):
-    """Radiological length p of each voxel and exp(-p), to 2e-6 absolute.
+@jit_fused
+def _lost(p):
+    """Compute 1 - exp(-p) to 3e-7, and to 4e-6 of itself, for p up to LONGEST.
 
-    The exponential is a polynomial of p/32 squared five times, because a call
-    in the loop would keep it from being vectorised. For thin voxels, such as those of
-    air, its error would exceed the share that they absorb: there it is the series.
+    A polynomial of m = exp(-p/32) - 1 and five times (1 + m)^2 - 1 = m (m + 2), because a call
+    in the loop would keep it from being vectorised and because a difference from 1
+    would lose what thin voxels, such as those of air, absorb.
     """
-    for i in range(c0, c1):
-        p = SHORTEST + rate * scaling[i]
-        path[i] = p if p < LONGEST else LONGEST
-    for i in range(c0, c1):
-        y = path[i] * np.float32(-1.0 / 32.0)
-        e = np.float32(1.0 / 24.0) + y * np.float32(1.0 / 120.0)
-        e = np.float32(1.0 / 6.0) + y * e
-        e = np.float32(0.5) + y * e
-        e = np.float32(1.0) + y * e
-        e = np.float32(1.0) + y * e
-        e = e * e
-        e = e * e
-        e = e * e
-        e = e * e
-        thick, thin = e * e, np.float32(1.0) - path[i] * _mean_survival(path[i])
-        survival[i] = thick if path[i] > THIN else thin
+    y = p * np.float32(-1.0 / 32.0)
+    m = np.float32(1.0 / 6.0) + y * np.float32(1.0 / 24.0)
+    m = np.float32(0.5) + y * m
+    m = y + y * y * m
+    m = m * (m + np.float32(2.0))
+    m = m * (m + np.float32(2.0))
+    m = m * (m + np.float32(2.0))
+    m = m * (m + np.float32(2.0))
+    m = m * (m + np.float32(2.0))
+    return -m
 
 
-@jit
-def _in_transit(stages, c0, c1, total):
-    """Energy in transit, summed over the stages."""
-    r0, r1, r2, r3, r4 = stages
-    for i in range(c0, c1):
-        total[i] = r0[i] + r1[i] + r2[i] + r3[i] + r4[i]
+@jit_fused
+def _pass(work, row, first, last, rate, scaling, absorbed, offset):
+    """Carry lines `first` to `last` of a row of the tile through one voxel each.
 
-
-@jit
-def _through_voxels(state, c0, c1, path, survival):
-    """Carry the stages through one voxel each: the homogeneous part of the solution, in place."""
-    r0, r1, r2, r3, r4 = state
+    The row begins at `row` in `work`, and its line 0 is at `offset` in the rows of voxels.
+    """
     half, third, quarter = np.float32(1 / 2), np.float32(1 / 3), np.float32(1 / 4)
-    for i in range(c0, c1):
-        p = path[i]
-        r0[i] = FLOOR + survival[i] * (
-            r0[i] + p * (r1[i] + half * p * (r2[i] + third * p * (r3[i] + quarter * p * r4[i])))
+    start, voxel = np.uint64(row + first), np.uint64(offset + first)
+    m0, m1, m2, m3, m4 = start + _R0, start + _R1, start + _R2, start + _R3, start + _R4
+    for i in range(np.uint64(last - first)):
+        p = _path(rate, scaling[voxel + i])
+        survival = np.float32(1.0) - _lost(p)
+        p2, p3, p4 = half * p, third * p, quarter * p
+        r0, r1, r2 = work[m0 + i], work[m1 + i], work[m2 + i]
+        r3, r4 = work[m3 + i], work[m4 + i]
+        before = r0 + r1 + r2 + r3 + r4
+        r0 = FLOOR + survival * (r0 + p * (r1 + p2 * (r2 + p3 * (r3 + p4 * r4))))
+        r1 = FLOOR + survival * (r1 + p * (r2 + p2 * (r3 + p3 * r4)))
+        r2 = FLOOR + survival * (r2 + p * (r3 + p2 * r4))
+        r3 = FLOOR + survival * (r3 + p * r4)
+        r4 = FLOOR + survival * r4
+        work[m0 + i], work[m1 + i], work[m2 + i] = r0, r1, r2
+        work[m3 + i], work[m4 + i] = r3, r4
+        absorbed[voxel + i] += before - (r0 + r1 + r2 + r3 + r4)
+
+
+@jit_fused
+def _pass_and_emit(work, row, first, last, rate, scaling, absorbed, offset):
+    """Like `_pass`, through voxels that release energy.
+
+    What emerges of it needs g_k = (1/p) P(k + 1, p), found by
+    g_k = g_{k-1} - e^{-p} p^{k-1} / k!, whose rounding error stays below 1e-7 of the energy
+    released. The sum over k of g_k s_{m+k} is g_0 times the sum of the s less e^{-p}
+    times what the recurrence takes off; the latter has the form of what passes through,
+    so that both share their polynomial.
+    """
+    half, third, quarter = np.float32(1 / 2), np.float32(1 / 3), np.float32(1 / 4)
+    start, voxel = np.uint64(row + first), np.uint64(offset + first)
+    m0, m1, m2, m3, m4 = start + _R0, start + _R1, start + _R2, start + _R3, start + _R4
+    n0, n1, n2, n3, n4 = start + _S0, start + _S1, start + _S2, start + _S3, start + _S4
+    for i in range(np.uint64(last - first)):
+        p = _path(rate, scaling[voxel + i])
+        lost = _lost(p)
+        survival, mean = np.float32(1.0) - lost, lost / p
+        p2, p3, p4 = half * p, third * p, quarter * p
+        r0, r1, r2 = work[m0 + i], work[m1 + i], work[m2 + i]
+        r3, r4 = work[m3 + i], work[m4 + i]
+        # Sums of what enters stage m or a later one.
+        t4 = work[n4 + i]
+        t3 = work[n3 + i] + t4
+        t2 = work[n2 + i] + t3
+        t1 = work[n1 + i] + t2
+        t0 = work[n0 + i] + t1
+        before = r0 + r1 + r2 + r3 + r4 + t0
+        through = r0 - t1
+        through += p * (
+            r1 - half * t2 + p2 * (r2 - third * t3 + p3 * (r3 - quarter * t4 + p4 * r4))
         )
-    for i in range(c0, c1):
-        p = path[i]
-        r1[i] = FLOOR + survival[i] * (r1[i] + p * (r2[i] + half * p * (r3[i] + third * p * r4[i])))
-    for i in range(c0, c1):
-        p = path[i]
-        r2[i] = FLOOR + survival[i] * (r2[i] + p * (r3[i] + half * p * r4[i]))
-    for i in range(c0, c1):
-        r3[i] = FLOOR + survival[i] * (r3[i] + path[i] * r4[i])
-    for i in range(c0, c1):
-        r4[i] = FLOOR + survival[i] * r4[i]
-
-
-@jit
-def _emerging(source, c0, c1, path, survival, average):
-    """Find what of the energy released in a voxel leaves it, stage by stage, in place.
-
-    With g_k = (1/p) P(k + 1, p), found by g_k = g_{k-1} - e^{-p} p^{k-1} / k!, whose
-    rounding error stays below 1e-7 of the energy released. The sum over k of
-    g_k s_{m+k} is g_0 times the sum of the s less e^{-p} times what the recurrence takes off.
-    """
-    s0, s1, s2, s3, s4 = source
-    half, third, quarter = np.float32(1 / 2), np.float32(1 / 3), np.float32(1 / 4)
-    for i in range(c0, c1):
-        thick, thin = (np.float32(1.0) - survival[i]) / path[i], _mean_survival(path[i])
-        average[i] = thick if path[i] > THIN else thin
-    for i in range(c0, c1):
-        p = path[i]
-        t4 = s4[i]
-        t3 = s3[i] + t4
-        t2 = s2[i] + t3
-        t1 = s1[i] + t2
-        taken = t1 + half * p * (t2 + third * p * (t3 + quarter * p * t4))
-        s0[i] = average[i] * (s0[i] + t1) - survival[i] * taken
-    for i in range(c0, c1):
-        p = path[i]
-        t4 = s4[i]
-        t3 = s3[i] + t4
-        t2 = s2[i] + t3
-        taken = t2 + half * p * (t3 + third * p * t4)
-        s1[i] = average[i] * (s1[i] + t2) - survival[i] * taken
-    for i in range(c0, c1):
-        t4 = s4[i]
-        t3 = s3[i] + t4
-        s2[i] = average[i] * (s2[i] + t3) - survival[i] * (t3 + half * path[i] * t4)
-    for i in range(c0, c1):
-        s3[i] = average[i] * (s3[i] + s4[i]) - survival[i] * s4[i]
-    for i in range(c0, c1):
-        s4[i] = average[i] * s4[i]
-
-
-@jit
-def _add(into, c0, c1, values):
-    """Add a range of one row to another."""
-    for i in range(c0, c1):
-        into[i] += values[i]
-
-
-@jit
-def _absorb(before, state, c0, c1, absorbed):
-    """Add to each voxel what its line had before it and no longer has behind it."""
-    r0, r1, r2, r3, r4 = state
-    for i in range(c0, c1):
-        absorbed[i] += before[i] - (r0[i] + r1[i] + r2[i] + r3[i] + r4[i])
+        r0 = FLOOR + mean * t0 + survival * through
+        through = r1 - t2 + p * (r2 - half * t3 + p2 * (r3 - third * t4 + p3 * r4))
+        r1 = FLOOR + mean * t1 + survival * through
+        r2 = FLOOR + mean * t2 + survival * (r2 - t3 + p * (r3 - half * t4 + p2 * r4))
+        r3 = FLOOR + mean * t3 + survival * (r3 - t4 + p * r4)
+        r4 = FLOOR + mean * t4 + survival * r4
+        work[m0 + i], work[m1 + i], work[m2 + i] = r0, r1, r2
+        work[m3 + i], work[m4 + i] = r3, r4
+        absorbed[voxel + i] += before - (r0 + r1 + r2 + r3 + r4)
 
 
 @jit
@@ -276,111 +284,138 @@ def _shift(slope, n):
 
 
 @jit
-def _trim(state, low, high, tiny):
-    """Shrink the range of lines to those that still carry more than `tiny`."""
-    r0, r1, r2, r3, r4 = state
-    while low < high and r0[low] + r1[low] + r2[low] + r3[low] + r4[low] <= tiny:
+def _carried(work, i):
+    """Energy in all stages of the line whose first stage is at i."""
+    return work[_R0 + i] + work[_R1 + i] + work[_R2 + i] + work[_R3 + i] + work[_R4 + i]
+
+
+@jit
+def _trim(work, row, low, high, tiny):
+    """Shrink the range of lines of a row to those that still carry more than `tiny`."""
+    while low < high and _carried(work, np.uint64(row + low)) <= tiny:
         low += 1
-    while high > low:
-        last = high - 1
-        if r0[last] + r1[last] + r2[last] + r3[last] + r4[last] > tiny:
-            break
+    while high > low and _carried(work, np.uint64(row + high - 1)) <= tiny:
         high -= 1
     return low, high
 
 
 @jit
-def _move(values, by, low, high):
-    """Move a range of a row by one voxel up or down; what leaves the row is lost."""
-    one = np.uint64(1)
-    if by > 0:
-        end = np.uint64(min(high, values.size - 1))
-        for i in range(end - np.uint64(low)):
-            values[end - i] = values[end - i - one]
-        values[low] = np.float32(0.0)
-    else:
-        for c in range(np.uint64(max(low, 1)), np.uint64(high)):
-            values[c - one] = values[c]
-        values[high - 1] = np.float32(0.0)
+def _groups(low, high):
+    """Grow a range of lines to whole groups of lanes."""
+    return low // LANES * LANES, -(-high // LANES) * LANES
 
 
 @jit
-def _five(n):
-    """Five rows of n zeros, one for each stage."""
-    z = np.float32
-    return np.zeros(n, z), np.zeros(n, z), np.zeros(n, z), np.zeros(n, z), np.zeros(n, z)
+def _pass_row(medium, rate, amplitude, place, offset, lines, tiny, work, absorbed):
+    """Carry a row of the tile through the voxels of one plane.
 
-
-@jit
-def _sweep_row(medium, directions, k, row, tiny, absorbed):
-    """All lines of direction k that start in row `row`, from the first plane to the last.
-
-    `row` counts the lattice rows; those that enter through a side face have
-    numbers outside the grid. Lines low <= c < high may carry energy.
+    `place` is (d, b, first of the row in `work`), and line 0 of the row is at voxel `offset`. The
+    range of lines that may carry energy is `lines`; returns the range after the plane.
     """
-    nb, nd, nc = medium.scaling.shape
-    slope_b, slope_c = directions.slope_b[k], directions.slope_c[k]
-    rate = directions.rate[k]
-    state, source = _five(nc), _five(nc)
-    path, survival, before, average, _ = _five(nc)
-    low, high = nc, 0
-    for n in range(nd):
-        by = _shift(slope_c, n) - _shift(slope_c, n - 1) if n > 0 else 0
-        if by != 0 and low < high:
-            _move(state[0], by, low, high)
-            _move(state[1], by, low, high)
-            _move(state[2], by, low, high)
-            _move(state[3], by, low, high)
-            _move(state[4], by, low, high)
-            low, high = max(low + min(by, 0), 0), min(high + max(by, 0), nc)
-        d = n if directions.forward[k] else nd - 1 - n
-        b = row + _shift(slope_b, n)
-        if b < 0 or b >= nb:
-            continue
-        first, last = medium.first[b, d], medium.last[b, d]
-        if first < last:
-            low, high = min(low, first), max(high, last)
-        if low >= high:
-            continue
-        c0, c1 = np.uint64(low), np.uint64(high)
-        _path_and_survival(rate, medium.scaling[b, d], c0, c1, path, survival)
-        _in_transit(state, c0, c1, before)
-        _through_voxels(state, c0, c1, path, survival)
-        if first < last:
-            _fill_sources(medium, directions.amplitude[k], b, d, source)
-            s0, s1 = np.uint64(first), np.uint64(last)
-            _in_transit(source, s0, s1, average)
-            _add(before, s0, s1, average)
-            _emerging(source, s0, s1, path, survival, average)
-            _add(state[0], s0, s1, source[0])
-            _add(state[1], s0, s1, source[1])
-            _add(state[2], s0, s1, source[2])
-            _add(state[3], s0, s1, source[3])
-            _add(state[4], s0, s1, source[4])
-        _absorb(before, state, c0, c1, absorbed[b, d])
-        if first >= last:
-            low, high = _trim(state, low, high, tiny)
-            if low >= high:
-                low, high = nc, 0
+    d, b, row = place
+    low, high = lines
+    first = max(medium.first[d, b] - offset, 0)
+    last = min(medium.last[d, b] - offset, TILE)
+    if first < last:
+        low, high = min(low, first), max(high, last)
+    low, high = max(low, -offset), min(high, medium.voxels_c - offset)
+    if low >= high:
+        return TILE, 0
+    begin, end = _groups(low, high)
+    at = PADDING + offset
+    scaling, sink = medium.scaling[d, b], absorbed[d, b]
+    if first >= last:
+        _pass(work, row, begin, end, rate, scaling, sink, at)
+        low, high = _trim(work, row, low, high, tiny)
+        return (low, high) if low < high else (TILE, 0)
+    emit, quiet = _groups(first, last)
+    _fill_sources(medium, amplitude, (d, b, row), emit, quiet, offset, work)
+    _pass(work, row, begin, emit, rate, scaling, sink, at)
+    _pass_and_emit(work, row, emit, quiet, rate, scaling, sink, at)
+    _pass(work, row, quiet, end, rate, scaling, sink, at)
+    return low, high
 
 
 @jit
-def _sweep_direction(medium, directions, k, tiny, absorbed):
-    """All lines of direction k."""
-    nb, nd, _ = medium.scaling.shape
-    reach = _shift(directions.slope_b[k], nd - 1)
-    first_row = -max(0, reach)
-    for i in range(nb + abs(reach)):
-        _sweep_row(medium, directions, k, first_row + i, tiny, absorbed)
+def _sweep_tile(medium, directions, k, strip, tile, tiny, lines, work, absorbed):
+    """Rows of TILE lines of direction k, from the first plane to the last.
+
+    `strip` and `tile` are the first lattice row and the first of the lines in it; those that enter
+    through a side face have numbers outside the grid. The rows advance together,
+    because their voxels in one plane are neighbours in memory.
+    """
+    nd, nb, _ = medium.scaling.shape
+    rate, amplitude = directions.rate[k], directions.amplitude[k]
+    rows = lines.shape[0]
+    work[:] = np.float32(0.0)
+    lines[:, 0], lines[:, 1] = TILE, 0
+    for n in range(nd):
+        d = n if directions.forward[k] else nd - 1 - n
+        b = strip + _shift(directions.slope_b[k], n)
+        offset = tile + _shift(directions.slope_c[k], n)
+        for row in range(max(0, -b), min(rows, nb - b)):
+            place = (d, b + row, row * 2 * STAGES * TILE)
+            low, high = lines[row]
+            lines[row] = _pass_row(
+                medium, rate, amplitude, place, offset, (low, high), tiny, work, absorbed
+            )
+
+
+@jit
+def _sweep_strips(medium, directions, k, part, parts, tiny, absorbed):
+    """Every parts-th strip of the lines of direction k, from number `part` on."""
+    nd, nb, nc = medium.scaling.shape[0], medium.scaling.shape[1], medium.voxels_c
+    work = np.empty(ROWS * 2 * STAGES * TILE, np.float32)
+    lines = np.empty((ROWS, 2), np.int64)
+    reach_b = _shift(directions.slope_b[k], nd - 1)
+    reach_c = _shift(directions.slope_c[k], nd - 1)
+    first = -max(0, reach_b) + part * ROWS
+    for strip in range(first, nb - min(0, reach_b), parts * ROWS):
+        for tile in range(-max(0, reach_c), nc - min(0, reach_c), TILE):
+            _sweep_tile(medium, directions, k, strip, tile, tiny, lines, work, absorbed)
 
 
 @jit_parallel
-def sweep(medium, directions, tiny, absorbed):
+def turned(values, factor, padded):
+    """Copy a part of the medium in the order that the sweep reads, scaled and between paddings.
+
+    values : (nd, nb, nc), any strides; padded : (nd, nb, PADDING + nc + PADDING), overwritten
+    """
+    nd, nb, nc = values.shape
+    for b in prange(nb):
+        for d in range(nd):
+            padded[d, b, :PADDING] = 0
+            for c in range(nc):
+                padded[d, b, c + PADDING] = values[d, b, c] * factor
+            padded[d, b, nc + PADDING :] = 0
+
+
+@jit_parallel
+def emitting_range(released, start, first, last):
+    """Range of c in which each row of voxels releases energy, last excluded.
+
+    released : (md, mb, PADDING + mc + PADDING); start : the box's first voxel along c
+    first, last : (md, mb) int32, overwritten
+    """
+    md, mb, mc = released.shape
+    for d in prange(md):
+        for b in range(mb):
+            low, high = 0, mc
+            while low < high and released[d, b, low] <= 0:
+                low += 1
+            while high > low and released[d, b, high - 1] <= 0:
+                high -= 1
+            first[d, b] = low - PADDING + start if low < high else 0
+            last[d, b] = high - PADDING + start if low < high else 0
+
+
+@jit_parallel
+def sweep(medium, directions, tiny, parts, absorbed):
     """Carry the released energy of a medium along all its directions.
 
-    Directions are dealt to a fixed number of groups, each with its own result, and
-    the results are added in order: the sum does not depend on the number of threads,
-    and threads wait for each other once, not once per direction.
+    The strips of one direction are shared among the threads. No two of its lines meet a
+    voxel in common, and the directions follow each other, so the result does not
+    depend on the number of threads.
 
     Parameters
     ----------
@@ -388,16 +423,17 @@ def sweep(medium, directions, tiny, absorbed):
     directions : Directions
     tiny : float32
         Lines that carry less than this are dropped.
-    absorbed : (nb, nd, nc) float32
+    parts : int
+        Number of threads to share the lines.
+    absorbed : (nd, nb, nc) float32, any strides
         Energy absorbed per voxel is added to it.
     """
-    nb, nd, nc = medium.scaling.shape
-    partial = np.zeros((GROUPS, nb, nd, nc), np.float32)
-    for group in prange(GROUPS):
-        for k in range(group, directions.forward.size, GROUPS):
-            _sweep_direction(medium, directions, k, tiny, partial[group])
+    nd, nb, padded = medium.scaling.shape
+    total = np.zeros((nd, nb, padded), np.float32)
+    for k in range(directions.forward.size):
+        for part in prange(parts):
+            _sweep_strips(medium, directions, k, part, parts, tiny, total)
     for b in prange(nb):
-        for group in range(GROUPS):
-            for d in range(nd):
-                for c in range(nc):
-                    absorbed[b, d, c] += partial[group, b, d, c]
+        for d in range(nd):
+            for c in range(medium.voxels_c):
+                absorbed[d, b, c] += total[d, b, c + PADDING]

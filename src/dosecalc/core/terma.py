@@ -8,7 +8,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from dosecalc.core._jit import jit, jit_parallel
+from dosecalc.core._jit import jit, jit_fused, jit_parallel
 
 __all__ = ["BeamGeometry", "Spectral", "attenuate", "tilt_cells", "voxel_fluence"]
 
@@ -65,30 +65,50 @@ class Spectral(NamedTuple):
 
 
 @jit
-def _integral_at(beam, u, v):
-    """Integral of the fluence map up to (u, v), exact for a map constant in each pixel."""
-    rows, columns = beam.integral.shape
-    x = min(max((u - beam.u0) / beam.pixel_u, 0.0), columns - 1.0)
-    y = min(max((v - beam.v0) / beam.pixel_v, 0.0), rows - 1.0)
-    i, j = min(int(x), columns - 2), min(int(y), rows - 2)
-    fx, fy = x - i, y - j
-    return (1 - fy) * ((1 - fx) * beam.integral[j, i] + fx * beam.integral[j, i + 1]) + fy * (
-        (1 - fx) * beam.integral[j + 1, i] + fx * beam.integral[j + 1, i + 1]
-    )
-
-
-@jit
 def _project(beam, x, y, z):
-    """U and v where the ray to a point crosses the map's plane, depth along w, distance."""
+    """U and v where the ray to a point crosses the map's plane, and the depth along w."""
     dx, dy, dz = x - beam.source[0], y - beam.source[1], z - beam.source[2]
     a = beam.axes
     w = a[2, 0] * dx + a[2, 1] * dy + a[2, 2] * dz
     if w <= 0:
-        return np.inf, np.inf, w, 0.0
+        return np.inf, np.inf, w
     scale = beam.sad / w
     u = (a[0, 0] * dx + a[0, 1] * dy + a[0, 2] * dz) * scale
     v = (a[1, 0] * dx + a[1, 1] * dy + a[1, 2] * dz) * scale
-    return u, v, w, np.sqrt(dx * dx + dy * dy + dz * dz)
+    return u, v, w
+
+
+@jit
+def _pixel(position, count):
+    """Pixel and place within it of a position in pixels from the lower end, kept on the map."""
+    position = min(max(position, 0.0), float(count))
+    index = min(int(position), count - 1)
+    return index, position - index
+
+
+@jit
+def _integral_over(beam, u_low, u_high, v_low, v_high):
+    """Integral of the fluence map over a rectangle, exact for a map constant in each pixel."""
+    rows, columns = beam.integral.shape[0] - 1, beam.integral.shape[1] - 1
+    i0, fu0 = _pixel((u_low - beam.u0) / beam.pixel_u, columns)
+    i1, fu1 = _pixel((u_high - beam.u0) / beam.pixel_u, columns)
+    j0, fv0 = _pixel((v_low - beam.v0) / beam.pixel_v, rows)
+    j1, fv1 = _pixel((v_high - beam.v0) / beam.pixel_v, rows)
+    a00, a01 = beam.integral[j0, i0], beam.integral[j0, i0 + 1]
+    a10, a11 = beam.integral[j0 + 1, i0], beam.integral[j0 + 1, i0 + 1]
+    b00, b01 = beam.integral[j0, i1], beam.integral[j0, i1 + 1]
+    b10, b11 = beam.integral[j0 + 1, i1], beam.integral[j0 + 1, i1 + 1]
+    lower_0, lower_1 = a00 + fu0 * (a01 - a00), a10 + fu0 * (a11 - a10)
+    upper_0, upper_1 = b00 + fu1 * (b01 - b00), b10 + fu1 * (b11 - b10)
+    below = upper_0 - lower_0 + fv0 * ((upper_1 - lower_1) - (upper_0 - lower_0))
+    a00, a01 = beam.integral[j1, i0], beam.integral[j1, i0 + 1]
+    a10, a11 = beam.integral[j1 + 1, i0], beam.integral[j1 + 1, i0 + 1]
+    b00, b01 = beam.integral[j1, i1], beam.integral[j1, i1 + 1]
+    b10, b11 = beam.integral[j1 + 1, i1], beam.integral[j1 + 1, i1 + 1]
+    lower_0, lower_1 = a00 + fu0 * (a01 - a00), a10 + fu0 * (a11 - a10)
+    upper_0, upper_1 = b00 + fu1 * (b01 - b00), b10 + fu1 * (b11 - b10)
+    above = upper_0 - lower_0 + fv1 * ((upper_1 - lower_1) - (upper_0 - lower_0))
+    return above - below
 
 
 @jit
@@ -99,28 +119,38 @@ def _voxel_mean(beam, x, y, z):
     the true one. For a voxel seen face on that is the exact shadow; otherwise it
     is right in area and in the width of the field's edge.
     """
-    u, v, w, distance = _project(beam, x, y, z)
+    u, v, w = _project(beam, x, y, z)
     if w <= 0:
-        return 0.0, u, v
-    half_u = half_v = 0.0
-    scale = beam.sad / w
+        return 0.0
+    inverse = 1.0 / w
+    longest = max(max(beam.spacing[0], beam.spacing[1]), beam.spacing[2])
+    # More than half the shadow's width along u and along v.
+    reach = longest * (beam.sad + max(abs(u), abs(v))) * inverse
+    rows, columns = beam.integral.shape
+    if (
+        u + reach < beam.u0
+        or v + reach < beam.v0
+        or u - reach > beam.u0 + (columns - 1) * beam.pixel_u
+        or v - reach > beam.v0 + (rows - 1) * beam.pixel_v
+    ):
+        return 0.0
+    scale = beam.sad * inverse
+    square_u = square_v = 0.0
     for axis in range(3):
         h = beam.spacing[axis]
-        tilt = beam.axes[2, axis] / w
-        half_u += (h * (beam.axes[0, axis] * scale - u * tilt)) ** 2
-        half_v += (h * (beam.axes[1, axis] * scale - v * tilt)) ** 2
-    half_u, half_v = 0.5 * np.sqrt(half_u), 0.5 * np.sqrt(half_v)
-    total = (
-        _integral_at(beam, u + half_u, v + half_v)
-        - _integral_at(beam, u - half_u, v + half_v)
-        - _integral_at(beam, u + half_u, v - half_v)
-        + _integral_at(beam, u - half_u, v - half_v)
-    )
+        tilt = beam.axes[2, axis] * inverse
+        across_u = h * (beam.axes[0, axis] * scale - u * tilt)
+        across_v = h * (beam.axes[1, axis] * scale - v * tilt)
+        square_u += across_u * across_u
+        square_v += across_v * across_v
+    half_u, half_v = 0.5 * np.sqrt(square_u), 0.5 * np.sqrt(square_v)
+    total = _integral_over(beam, u - half_u, u + half_u, v - half_v, v + half_v)
     # What is left of the rounding of four large integrals is not fluence.
     if total <= 1e-12 * beam.integral[-1, -1]:
-        return 0.0, u, v
-    mean = total / (4 * half_u * half_v)
-    return mean * (beam.sad / distance) ** 2, u, v
+        return 0.0
+    # (sad / distance)^2: the point is at (u, v, sad) * w / sad in the beam's axes.
+    inverse_square = scale * scale * beam.sad * beam.sad / (u * u + v * v + beam.sad * beam.sad)
+    return total / (4 * half_u * half_v) * inverse_square
 
 
 @jit_parallel
@@ -132,12 +162,34 @@ def voxel_fluence(beam, shape, fluence):
             y = beam.origin[1] + j * beam.spacing[1]
             for i in range(shape[2]):
                 x = beam.origin[0] + i * beam.spacing[0]
-                fluence[k, j, i] = _voxel_mean(beam, x, y, z)[0]
+                fluence[k, j, i] = _voxel_mean(beam, x, y, z)
 
 
 @jit
-def _path_integrals(beam, weights, material, coefficients, point, paths):
-    """Integrate density times each basis coefficient from the source to `point`, g/cm2.
+def _first_crossing(place, origin, spacing, direction):
+    """Voxel of a place on one axis, its step, distances to the first plane and between planes."""
+    position = (place - origin) / spacing + 0.5
+    index = int(np.floor(position))
+    within = position - index
+    if direction > 1e-12:
+        between = spacing / direction
+        return index, 1, (1 - within) * between, between
+    if direction < -1e-12:
+        between = -spacing / direction
+        return index, -1, within * between, between
+    return index, 0, np.inf, np.inf
+
+
+@jit
+def _add_mass(mass, coefficients, paths):
+    """Add mass per area, in mm g/cm3, of one material to its basis coefficients' integrals."""
+    for b in range(paths.size):
+        paths[b] += 0.1 * mass * coefficients[b]
+
+
+@jit
+def _path_integrals(beam, density, material, coefficients, x, y, z, paths):
+    """Integrate density times each basis coefficient from the source to a point, g/cm2.
 
     Siddon's algorithm (Med Phys 12:252 (1985)) in its incremental form. It walks
     from the point towards the source, so it starts inside the grid and stops as
@@ -145,64 +197,108 @@ def _path_integrals(beam, weights, material, coefficients, point, paths):
     """
     for b in range(paths.size):
         paths[b] = 0.0
-    index = np.empty(3, np.int64)
-    step = np.empty(3, np.int64)
-    to_next = np.empty(3, np.float64)
-    between = np.empty(3, np.float64)
-    length = 0.0
-    for axis in range(3):
-        length += (beam.source[axis] - point[axis]) ** 2
-    length = np.sqrt(length)
-    for axis in range(3):
-        direction = (beam.source[axis] - point[axis]) / length
-        h = beam.spacing[axis]
-        place = (point[axis] - beam.origin[axis]) / h + 0.5
-        index[axis] = int(np.floor(place))
-        within = place - index[axis]
-        if direction > 1e-12:
-            step[axis], between[axis] = 1, h / direction
-            to_next[axis] = (1 - within) * between[axis]
-        elif direction < -1e-12:
-            step[axis], between[axis] = -1, -h / direction
-            to_next[axis] = within * between[axis]
-        else:
-            step[axis], between[axis], to_next[axis] = 0, np.inf, np.inf
-    nz, ny, nx = weights.shape
-    travelled = 0.0
-    while 0 <= index[0] < nx and 0 <= index[1] < ny and 0 <= index[2] < nz:
-        axis = 0
-        if to_next[1] < to_next[axis]:
-            axis = 1
-        if to_next[2] < to_next[axis]:
-            axis = 2
-        end = min(to_next[axis], length)
-        mass = (end - travelled) * 0.1 * weights[index[2], index[1], index[0]]
-        row = coefficients[material[index[2], index[1], index[0]]]
-        for b in range(paths.size):
-            paths[b] += mass * row[b]
-        if end >= length:
-            break
+    dx, dy, dz = beam.source[0] - x, beam.source[1] - y, beam.source[2] - z
+    length = np.sqrt(dx * dx + dy * dy + dz * dz)
+    (ox, oy, oz), (hx, hy, hz) = beam.origin, beam.spacing
+    i, step_i, next_i, between_i = _first_crossing(x, ox, hx, dx / length)
+    j, step_j, next_j, between_j = _first_crossing(y, oy, hy, dy / length)
+    k, step_k, next_k, between_k = _first_crossing(z, oz, hz, dz / length)
+    nz, ny, nx = density.shape
+    travelled, mass, run = 0.0, 0.0, material[k, j, i]
+    while 0 <= i < nx and 0 <= j < ny and 0 <= k < nz:
+        voxel = np.uint64(k), np.uint64(j), np.uint64(i)
+        if material[voxel] != run:
+            _add_mass(mass, coefficients[run], paths)
+            mass, run = 0.0, material[voxel]
+        end = min(min(next_i, next_j), min(next_k, length))
+        mass += (end - travelled) * density[voxel]
         travelled = end
-        index[axis] += step[axis]
-        to_next[axis] += between[axis]
+        if end == next_i:
+            i += step_i
+            next_i += between_i
+        elif end == next_j:
+            j += step_j
+            next_j += between_j
+        elif end == next_k:
+            k += step_k
+            next_k += between_k
+        else:
+            break
+    _add_mass(mass, coefficients[run], paths)
+
+
+# Optical depth beyond which nothing is left, exp(-40) = 4e-18.
+_OPAQUE = 40.0
+
+
+@jit_fused
+def _transmit(energy_fluence, optical_depth, transmitted):
+    """Energy fluence per bin behind the optical depths, to 3e-9.
+
+    exp(-t) as a polynomial of t/64 squared six times, because a call in the loop would keep
+    it from being vectorised. Where the beam is softened, t may be a little below zero.
+    """
+    for e in range(optical_depth.size):
+        y = min(optical_depth[e], _OPAQUE) * (-1.0 / 64.0)
+        p = 1.0 / 720.0 + y * (1.0 / 5040.0 + y * (1.0 / 40320.0 + y * (1.0 / 362880.0)))
+        p = 1.0 / 6.0 + y * (1.0 / 24.0 + y * (1.0 / 120.0 + y * p))
+        p = 1.0 + y * (1.0 + y * (0.5 + y * p))
+        p = p * p
+        p = p * p
+        p = p * p
+        p = p * p
+        p = p * p
+        transmitted[e] = energy_fluence[e] * (p * p)
+
+
+@jit_fused
+def _optical_depths(basis, paths, water, soft, depths):
+    """Optical depth per energy of the paths less `soft` g/cm2 of water."""
+    depths[:] = 0.0
+    for b in range(paths.size):
+        path, row = paths[b] - soft * water[b], basis[b]
+        for e in range(depths.size):
+            depths[e] += path * row[e]
+
+
+@jit_fused
+def _release(spectral, material, transmitted, factor, out):
+    """Energy released per volume into each channel, MeV/cm3, for one voxel."""
+    release = spectral.release[material]
+    for channel in range(out.size):
+        row, total = release[channel], 0.0
+        for e in range(transmitted.size):
+            total += transmitted[e] * row[e]
+        out[channel] = total * factor
 
 
 @jit
-def _release(spectral, material, paths, density, fluence, radius, out):
-    """Energy released per volume into each channel, MeV/cm3, for one voxel."""
-    soft = np.interp(radius, spectral.softening_radius, spectral.softening_path)
-    norm = np.interp(radius, spectral.softening_radius, spectral.softening_norm)
-    for channel in range(out.size):
-        out[channel] = 0.0
-    for e in range(spectral.energy_fluence.size):
-        tau = 0.0
-        for b in range(paths.size):
-            tau += spectral.basis[b, e] * (paths[b] - soft * spectral.water_coefficients[b])
-        psi = spectral.energy_fluence[e] * np.exp(-tau)
-        for channel in range(out.size):
-            out[channel] += psi * spectral.release[material, channel, e]
-    for channel in range(out.size):
-        out[channel] *= fluence * density * norm
+def _attenuate_row(beam, spectral, density, material, fluence, start, place, released):
+    """Do what `attenuate` says for row `place` (box_k, box_j) of the box."""
+    channels, _, _, mx = released.shape
+    k, j = place[0] + start[0], place[1] + start[1]
+    y = beam.origin[1] + j * beam.spacing[1]
+    z = beam.origin[2] + k * beam.spacing[2]
+    paths = np.empty(spectral.basis.shape[0], np.float64)
+    depths = np.empty(spectral.basis.shape[1], np.float64)
+    transmitted = np.empty(spectral.basis.shape[1], np.float64)
+    out = np.empty(channels, np.float64)
+    for box_i in range(mx):
+        i = box_i + start[2]
+        if fluence[k, j, i] <= 0 or density[k, j, i] <= 0:
+            continue
+        x = beam.origin[0] + i * beam.spacing[0]
+        u, v, _ = _project(beam, x, y, z)
+        radius = np.sqrt(u * u + v * v)
+        soft = np.interp(radius, spectral.softening_radius, spectral.softening_path)
+        norm = np.interp(radius, spectral.softening_radius, spectral.softening_norm)
+        _path_integrals(beam, density, material, spectral.coefficients, x, y, z, paths)
+        _optical_depths(spectral.basis, paths, spectral.water_coefficients, soft, depths)
+        _transmit(spectral.energy_fluence, depths, transmitted)
+        factor = fluence[k, j, i] * density[k, j, i] * norm
+        _release(spectral, material[k, j, i], transmitted, factor, out)
+        for c in range(channels):
+            released[c, place[0], place[1], box_i] = out[c]
 
 
 @jit_parallel
@@ -222,60 +318,41 @@ def attenuate(beam, spectral, density, material, fluence, start, released):
     released : (nchannels, mz, my, mx) float32
         Result on the box, overwritten where fluence is above zero.
     """
-    channels_n, mz, my, mx = released.shape
-    for box_k in prange(mz):
-        k = box_k + start[0]
-        point = np.empty(3, np.float64)
-        paths = np.empty(spectral.basis.shape[0], np.float64)
-        channels = np.empty(channels_n, np.float64)
-        for j in range(start[1], start[1] + my):
-            for i in range(start[2], start[2] + mx):
-                if fluence[k, j, i] <= 0 or density[k, j, i] <= 0:
-                    continue
-                point[0] = beam.origin[0] + i * beam.spacing[0]
-                point[1] = beam.origin[1] + j * beam.spacing[1]
-                point[2] = beam.origin[2] + k * beam.spacing[2]
-                u, v, _, _ = _project(beam, point[0], point[1], point[2])
-                _path_integrals(beam, density, material, spectral.coefficients, point, paths)
-                radius = np.sqrt(u * u + v * v)
-                m = material[k, j, i]
-                _release(spectral, m, paths, density[k, j, i], fluence[k, j, i], radius, channels)
-                for c in range(channels_n):
-                    released[c, box_k, j - start[1], i - start[2]] = channels[c]
+    _, mz, my, _ = released.shape
+    for row in prange(mz * my):
+        place = (row // my, row % my)
+        _attenuate_row(beam, spectral, density, material, fluence, start, place, released)
 
 
 @jit_parallel
-def tilt_cells(beam, tilts, fluence, cell, along_u, along_v):
-    """Cell of the tilt grid that each voxel's ray lies in, and where in the cell.
+def tilt_cells(beam, tilts, released, cell, moment_u, moment_v):
+    """Cell of the tilt grid that each voxel's ray lies in, and its energy's place in the cell.
 
     Parameters
     ----------
     beam : BeamGeometry
     tilts : (first_u, first_v, step, cells_u, cells_v)
         Nodes at the tangents first_u + step * i and first_v + step * j.
-    fluence : (nz, ny, nx) float32
-        Voxels without any get cell 0.
+    released : (nz, ny, nx) float32
     cell : (nz, ny, nx) int16
-        j * cells_u + i, overwritten.
-    along_u, along_v : (nz, ny, nx) float32
-        Place within the cell, 0 to 1, overwritten.
+        j * cells_u + i, of the nearest cell where the ray is in none, overwritten.
+    moment_u, moment_v : (nz, ny, nx) float32
+        Released energy times the place within the cell, 0 to 1, overwritten.
     """
     nz, ny, nx = cell.shape
     first_u, first_v, step, cells_u, cells_v = tilts
+    scale = 1.0 / (beam.sad * step)
     for k in prange(nz):
         z = beam.origin[2] + k * beam.spacing[2]
         for j in range(ny):
             y = beam.origin[1] + j * beam.spacing[1]
             for i in range(nx):
-                cell[k, j, i] = 0
-                along_u[k, j, i] = along_v[k, j, i] = 0
-                if fluence[k, j, i] <= 0:
-                    continue
-                u, v, _, _ = _project(beam, beam.origin[0] + i * beam.spacing[0], y, z)
-                place_u = (u / beam.sad - first_u) / step
-                place_v = (v / beam.sad - first_v) / step
-                column = min(max(int(np.floor(place_u)), 0), cells_u - 1)
-                row = min(max(int(np.floor(place_v)), 0), cells_v - 1)
+                u, v, _ = _project(beam, beam.origin[0] + i * beam.spacing[0], y, z)
+                place_u = u * scale - first_u / step
+                place_v = v * scale - first_v / step
+                column = int(min(max(place_u, 0.0), cells_u - 1.0))
+                row = int(min(max(place_v, 0.0), cells_v - 1.0))
                 cell[k, j, i] = row * cells_u + column
-                along_u[k, j, i] = place_u - column
-                along_v[k, j, i] = place_v - row
+                energy = released[k, j, i]
+                moment_u[k, j, i] = energy * (place_u - column) if energy > 0 else 0.0
+                moment_v[k, j, i] = energy * (place_v - row) if energy > 0 else 0.0

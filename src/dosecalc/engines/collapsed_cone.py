@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dosecalc import __version__
 from dosecalc.beam import beam_fluences, beam_notes
 from dosecalc.beam.fluence import Fluence
-from dosecalc.core.lattice import coarsen
+from dosecalc.core.lattice import coarsen, times_material
 from dosecalc.core.terma import BeamGeometry, attenuate, voxel_fluence
 from dosecalc.data.deposition import EnergyDepositionKernels, load_kernels
 from dosecalc.data.electrons import collision_stopping_power
@@ -225,8 +225,8 @@ def fluence_dose(
 
     first = Lattice(coarse.geometry, coarse.scatter_scaling, coarse.released[channels:])
     per_mass = scatter_per_mass(first, scene.channels, scene.kernels, tilts, settings.directions)
-    dose = finer(per_mass, coarse.geometry, geometry, flux.shape).copy()
-    dose *= scene.scaling.scatter_dose[scene.material].astype(np.float32)
+    dose = finer(per_mass, coarse.geometry, geometry, flux.shape)
+    dose = _by_material(dose, scene.material, scene.scaling.scatter_dose)
     if coarse.faint is not None:
         table = make_cone_table(
             scene.channels.primary_kernels,
@@ -236,8 +236,11 @@ def fluence_dose(
             "prompt",
         )
         lattice = Lattice(coarse.geometry, coarse.electron_scaling, coarse.faint)
-        relative = scene.scaling.electron_range[scene.material].astype(np.float32)
-        dose += faint_dose(lattice, geometry, flux.shape, tilts, table) * relative
+        dose += _by_material(
+            faint_dose(lattice, geometry, flux.shape, tilts, table),
+            scene.material,
+            scene.scaling.electron_range,
+        )
     dose[phantom.density <= 0] = 0
     table = make_cone_table(
         scene.channels.primary_kernels, scene.kernels, tilts, settings.directions, "prompt"
@@ -259,7 +262,7 @@ def fluence_dose(
     )
     dose[region] += primary
     if settings.dose_to == "water":
-        dose *= _water_to_medium(phantom)[phantom.material]
+        dose = _by_material(dose, phantom.material, _water_to_medium(phantom))
     dose *= np.float32(MEV_PER_G_TO_GRAY)
     return dose
 
@@ -356,18 +359,31 @@ def _released(
 
 def _scene(phantom: Phantom, fluence: Fluence, settings: CollapsedConeSettings) -> _Scene:
     names = ("water", *(m for m in phantom.materials if m != "water"))
-    index = np.array([names.index(m) for m in phantom.materials], np.uint8)
+    index = np.array([names.index(m) for m in phantom.materials], np.uint8)  # old to new number
     channels, scaling = _quality(_Quality(fluence), names, settings.channels)
-    material = index[phantom.material]
+    material = phantom.material
+    if (index != np.arange(index.size)).any():
+        material = index[material]
     return _Scene(
         phantom=phantom,
         material=material,
         channels=channels,
         scaling=scaling,
         kernels=load_kernels(),
-        electron_scaling=phantom.density * scaling.electron_range.astype(np.float32)[material],
-        scatter_scaling=phantom.density * scaling.scatter_range.astype(np.float32)[material],
+        electron_scaling=_by_material(phantom.density, material, scaling.electron_range),
+        scatter_scaling=_by_material(phantom.density, material, scaling.scatter_range),
     )
+
+
+def _by_material(
+    values: NDArray[np.float32],
+    material: NDArray[np.uint8],
+    table: NDArray[np.float64] | NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Values times a factor per material."""
+    result = np.empty_like(values)
+    times_material(values, material, table.astype(np.float32), result)
+    return result
 
 
 class _Quality:

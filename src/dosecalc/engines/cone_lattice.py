@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from dosecalc.beam.fluence import Fluence
 from dosecalc.core.lattice import coarsen, interpolate_up
-from dosecalc.core.superposition import TERMS, Directions, Medium, sweep
+from dosecalc.core.superposition import (
+    PADDING,
+    TERMS,
+    Directions,
+    Medium,
+    emitting_range,
+    sweep,
+    turned,
+)
 from dosecalc.core.terma import BeamGeometry, tilt_cells
 from dosecalc.engines.cone_kernels import UPRIGHT, ConeTable, TiltGrid, tilt_grid
 from dosecalc.model import Grid
@@ -32,6 +41,8 @@ __all__ = [
 ]
 
 Box = tuple[slice, slice, slice]
+
+_Number = TypeVar("_Number", np.float32, np.int16)
 
 
 class Lattice(NamedTuple):
@@ -112,7 +123,6 @@ def tilted(geometry: BeamGeometry, tilts: TiltGrid, released: NDArray[np.float32
     if tilts != UPRIGHT:
         grid = (tilts.first_u, tilts.first_v, tilts.step, tilts.cells_u, tilts.cells_v)
         tilt_cells(geometry, grid, released[0], cell, terms[1], terms[2])
-        terms[1:3] *= released[0]
     terms[0] = released[0]
     if released.shape[0] > 1:
         terms[3] = released[1]
@@ -182,7 +192,11 @@ def spread(lattice: Lattice, tilts: TiltGrid, table: ConeTable) -> NDArray[np.fl
 
 def local_absorption(released: NDArray[np.float32], table: ConeTable) -> NDArray[np.float32]:
     """Energy absorbed (or, where negative, taken back) in the voxel that releases it."""
-    local: NDArray[np.float32] = np.tensordot(table.local.astype(np.float32), released, 1)
+    # Not a matrix product: the threads that numpy's library starts for it would go on
+    # waiting on the cores that the next sweep needs.
+    local: NDArray[np.float32] = released[0] * np.float32(table.local[0])
+    for share, energy in zip(table.local[1:], released[1:], strict=True):
+        local += energy * np.float32(share)
     return local
 
 
@@ -202,9 +216,9 @@ def per_mass(lattice: Lattice, absorbed: NDArray[np.float32]) -> NDArray[np.floa
 # Lines that carry less than this share of the largest release of a voxel are dropped.
 _LEAST = 1e-4
 
-# Orders of axes (b, d, c) of the arrays swept along z, y and x: d the axis of advance,
+# Orders of axes (d, b, c) of the arrays swept along z, y and x: d the axis of advance,
 # c contiguous in memory.
-_ORDERS = ((1, 0, 2), (0, 1, 2), (0, 2, 1))
+_ORDERS = ((0, 1, 2), (1, 0, 2), (2, 0, 1))
 
 
 def transport(
@@ -229,9 +243,9 @@ def transport(
         order = _ORDERS[axis]
         medium = _medium(scaling, source, unit, order)
         lines = _directions(directions[chosen], spacing, order, table, chosen)
-        part = np.zeros(medium.scaling.shape, np.float32)
-        sweep(medium, lines, np.float32(_LEAST), part)
-        absorbed += part.transpose(np.argsort(order)) * unit
+        threads = numba.get_num_threads()
+        sweep(medium, lines, np.float32(_LEAST), threads, absorbed.transpose(order))
+    absorbed *= unit
     return absorbed
 
 
@@ -241,30 +255,37 @@ def _medium(
     unit: np.float32,
     order: tuple[int, int, int],
 ) -> Medium:
-    terms = np.ascontiguousarray(source.terms.transpose((0, *(a + 1 for a in order))) / unit)
-    start_b, start_d, start_c = (source.start[a] for a in order)
-    used = terms[0] > 0
-    any_used = used.any(axis=2)
-    turned = np.ascontiguousarray(scaling.transpose(order))
-    first = np.zeros(turned.shape[:2], np.int32)
-    last = np.zeros(turned.shape[:2], np.int32)
-    box = (
-        slice(start_b, start_b + terms.shape[1]),
-        slice(start_d, start_d + terms.shape[2]),
-    )
-    first[box] = np.where(any_used, start_c + used.argmax(axis=2), 0)
-    end = start_c + used.shape[2] - used[..., ::-1].argmax(axis=2)
-    last[box] = np.where(any_used, end, 0)
+    """Turn everything so that the axis `order[0]` leads, with released energies in `unit`."""
+    start_d, start_b, start_c = (source.start[a] for a in order)
+    radiological = _turned(scaling, order, np.float32(1))
+    shape = tuple(source.cell.shape[a] for a in order)
+    released = np.empty((TERMS, *shape[:2], shape[2] + 2 * PADDING), np.float32)
+    for term, values in enumerate(source.terms):
+        turned(values.transpose(order), np.float32(1 / unit), released[term])
+    first = np.zeros(radiological.shape[:2], np.int32)
+    last = np.zeros(radiological.shape[:2], np.int32)
+    box = (slice(start_d, start_d + shape[0]), slice(start_b, start_b + shape[1]))
+    emitting_range(released[0], start_c, first[box], last[box])
     return Medium(
-        scaling=turned,
-        released=terms,
-        cell=np.ascontiguousarray(source.cell.transpose(order)),
+        scaling=radiological,
+        voxels_c=scaling.shape[order[2]],
+        released=released,
+        cell=_turned(source.cell, order, np.int16(1)),
         first=first,
         last=last,
-        start_b=start_b,
         start_d=start_d,
+        start_b=start_b,
         start_c=start_c,
     )
+
+
+def _turned(
+    values: NDArray[_Number], order: tuple[int, int, int], factor: _Number
+) -> NDArray[_Number]:
+    nd, nb, nc = (values.shape[a] for a in order)
+    result = np.empty((nd, nb, nc + 2 * PADDING), values.dtype)
+    turned(values.transpose(order), factor, result)
+    return result
 
 
 def _directions(
@@ -275,7 +296,7 @@ def _directions(
     chosen: NDArray[np.intp],
 ) -> Directions:
     """Lines of the chosen directions; rates per plane, because a plane is crossed in one step."""
-    b, d, c = order
+    d, b, c = order
     along = np.abs(directions[:, d])
     step_cm = spacing[d] / along / 10
     return Directions(
