@@ -55,8 +55,8 @@ def test_all_the_energy_is_absorbed() -> None:
     channels = make_channels(machine.spectrum, None, [water], kernels)
     within = share_within_sphere(channels.onward_kernel[0], channels.later_kernel[0], kernels)
     # 0.15 % is lost because attenuation is sampled in the middle of voxels of 3 g/cm2, and
-    # some tenths return by the channel: measured -0.5 %.
-    assert absorbed / arriving == pytest.approx(primary + first + later / within, rel=0.007)
+    # some returns by the channel: measured -0.3 %.
+    assert absorbed / arriving == pytest.approx(primary + first + later / within, rel=0.005)
 
 
 def test_first_collision_energy() -> None:

@@ -214,7 +214,7 @@ def per_mass(lattice: Lattice, absorbed: NDArray[np.float32]) -> NDArray[np.floa
 
 
 # Lines that carry less than this share of the largest release of a voxel are dropped.
-_LEAST = 1e-4
+_LEAST = 1e-6
 
 # Orders of axes (d, b, c) of the arrays swept along z, y and x: d the axis of advance,
 # c contiguous in memory.
