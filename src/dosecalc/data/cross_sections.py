@@ -19,6 +19,7 @@ __all__ = [
     "klein_nishina_scatter",
     "klein_nishina_scatter_spectrum",
     "klein_nishina_transfer",
+    "partial_coefficients",
 ]
 
 ELECTRON_MASS_MEV = 0.51099895
@@ -140,6 +141,21 @@ def klein_nishina_scatter_spectrum(
     return np.asarray(histogram / histogram.sum())
 
 
+def partial_coefficients(
+    material: Material, energies: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Mass coefficients, cm2/g, by kind of interaction, of photons of 0.001-60 MeV.
+
+    The kinds: photoelectric, rayleigh, compton_incoherent, pair_nuclear, triplet.
+    """
+    parts = {name: np.zeros_like(energies) for name in _COMPONENTS}
+    for z, fraction in material.elements.items():
+        scale = fraction * _AVOGADRO_BARN / atomic_weight(z)
+        for name in _COMPONENTS:
+            parts[name] += scale * _atomic(z, name, energies)
+    return parts
+
+
 def coefficients(material: Material, energies: NDArray[np.float64]) -> Coefficients:
     """Mass coefficients of a material at photon energies (n,), 0.001-60 MeV.
 
@@ -148,11 +164,7 @@ def coefficients(material: Material, energies: NDArray[np.float64]) -> Coefficie
     energy is reabsorbed close by in the light elements that tissue is made of),
     and the photon less two electron masses in pair production.
     """
-    parts = {name: np.zeros_like(energies) for name in _COMPONENTS}
-    for z, fraction in material.elements.items():
-        scale = fraction * _AVOGADRO_BARN / atomic_weight(z)
-        for name in _COMPONENTS:
-            parts[name] += scale * _atomic(z, name, energies)
+    parts = partial_coefficients(material, energies)
     kinetic = np.maximum(1 - 2 * ELECTRON_MASS_MEV / energies, 0.0)
     to_electrons = (
         parts["photoelectric"]

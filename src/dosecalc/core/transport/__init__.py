@@ -1,0 +1,1 @@
+"""Compiled Monte Carlo transport of photons and electrons through voxels."""

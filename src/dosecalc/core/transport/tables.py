@@ -1,0 +1,112 @@
+"""What the compiled transport reads: matter, cross sections, source."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Cuts", "ElectronTables", "Matter", "PhotonTables", "Source"]
+
+
+class Matter(NamedTuple):
+    """Voxels; place is measured in cm from the lower corner of the grid.
+
+    density : (nz, ny, nx) float32, g/cm3
+    material : (nz, ny, nx) uint8
+    spacing : (3,) float64, x, y, z, cm
+    """
+
+    density: NDArray[np.float32]
+    material: NDArray[np.uint8]
+    spacing: NDArray[np.float64]
+
+
+class PhotonTables(NamedTuple):
+    """Photon cross sections on an even grid of ln E.
+
+    first, per_step : ln of the lowest energy, MeV, and nodes per unit of ln E
+    total : (nmaterials, ne) float64, cm2/g, without coherent scattering
+    compton, photoelectric : (nmaterials, ne) float64
+        Share of the total; what is left is pair production.
+    """
+
+    first: float
+    per_step: float
+    total: NDArray[np.float64]
+    compton: NDArray[np.float64]
+    photoelectric: NDArray[np.float64]
+
+
+class ElectronTables(NamedTuple):
+    """What happens to electrons, on an even grid of ln of the kinetic energy.
+
+    first, per_step : ln of the lowest energy, MeV, and nodes per unit of ln E
+    stopping : (nmaterials, ne), MeV cm2/g, by all that is not followed one by one
+    scattering : (nmaterials, ne), cm2/g, inverse transport mean free path
+    hard : (nmaterials, ne), cm2/g, for collisions that are followed one by one
+    moller : (nmaterials, ne), share of knock-on electrons in `hard`; the rest are photons
+    screening : (nmaterials,), limit of the argument of the logarithm in bremsstrahlung
+    strength : (ne,), transport mean free paths in a step that starts at this energy
+    deflection : (nmaterials, ne, nodes), 1 - cosine after such a step, by -ln(1 - r)
+    largest_log : last node of -ln(1 - r)
+    """
+
+    first: float
+    per_step: float
+    stopping: NDArray[np.float64]
+    scattering: NDArray[np.float64]
+    hard: NDArray[np.float64]
+    moller: NDArray[np.float64]
+    screening: NDArray[np.float64]
+    strength: NDArray[np.float64]
+    deflection: NDArray[np.float64]
+    largest_log: float
+
+
+class Cuts(NamedTuple):
+    """Energies, MeV, below which particles are absorbed on the spot, and the splitting.
+
+    electron, photon : kinetic energy, energy
+    knock_on, bremsstrahlung : least energy of those followed one by one
+    splitting : int
+        Interactions that each photon has on its way, each with that share of its weight.
+    """
+
+    electron: float
+    photon: float
+    knock_on: float
+    bremsstrahlung: float
+    splitting: int
+
+
+class Source(NamedTuple):
+    """Photons from a point through the pixels of a map.
+
+    place : (3,) float64, x, y, z, cm, from the lower corner of the grid
+    axes : (3, 3) float64, rows u, v, w
+    distance : of the map from the source, cm
+    cumulative : (npixels,) float64, rising to 1; pixels in rows of `columns`
+    columns : int
+    u0, v0, pixel_u, pixel_v : cm
+    energies : (ne,) float64, MeV, of the spectrum's bins, lower edge
+    widths : (ne,) float64, MeV, zero for lines
+    radii : (nr,) float64, cm
+    spectrum : (nr, ne) float64
+        Cumulative share of photons per bin at a radius in the map.
+    """
+
+    place: NDArray[np.float64]
+    axes: NDArray[np.float64]
+    distance: float
+    cumulative: NDArray[np.float64]
+    columns: int
+    u0: float
+    v0: float
+    pixel_u: float
+    pixel_v: float
+    energies: NDArray[np.float64]
+    widths: NDArray[np.float64]
+    radii: NDArray[np.float64]
+    spectrum: NDArray[np.float64]

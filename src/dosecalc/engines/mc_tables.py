@@ -1,0 +1,179 @@
+"""Tables that the Monte Carlo transport reads, made from cross sections of the materials present."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dosecalc.beam.fluence import Fluence
+from dosecalc.core.transport.sampling import bremsstrahlung_shape
+from dosecalc.core.transport.tables import Cuts, ElectronTables, PhotonTables, Source
+from dosecalc.data.cross_sections import coefficients, partial_coefficients
+from dosecalc.data.electron_transport import (
+    LARGEST_LOG,
+    angular_distribution,
+    moller_cross_section,
+    radiative_stopping_power,
+)
+from dosecalc.data.electrons import collision_stopping_power
+from dosecalc.data.materials import Material, load_material
+from dosecalc.model import Grid
+
+__all__ = ["HIGHEST_MEV", "LOWEST_PHOTON_MEV", "electron_tables", "photon_tables", "source_tables"]
+
+LOWEST_PHOTON_MEV = 0.005
+HIGHEST_MEV = 30.0
+
+_PHOTON_NODES = 400
+_LOWEST_ELECTRON_MEV = 0.05
+_ELECTRON_NODES = 90
+
+# Largest strength of a step, in transport mean free paths, and the largest share of its
+# energy that an electron loses in it.
+LARGEST_STRENGTH = 0.15
+LARGEST_LOSS = 0.15
+
+_SPECTRUM_RADII = 24
+
+
+def photon_tables(names: tuple[str, ...]) -> PhotonTables:
+    """Cross sections of the materials, XCOM's without coherent scattering."""
+    energies = np.geomspace(LOWEST_PHOTON_MEV, HIGHEST_MEV, _PHOTON_NODES)
+    parts = [partial_coefficients(load_material(name), energies) for name in names]
+    compton = np.array([p["compton_incoherent"] for p in parts])
+    photoelectric = np.array([p["photoelectric"] for p in parts])
+    total = compton + photoelectric
+    total += np.array([p["pair_nuclear"] + p["triplet"] for p in parts])
+    step = float(np.log(energies[1] / energies[0]))
+    return PhotonTables(
+        float(np.log(energies[0])), 1 / step, total, compton / total, photoelectric / total
+    )
+
+
+@lru_cache(maxsize=8)
+def electron_tables(names: tuple[str, ...], cuts: Cuts) -> ElectronTables:
+    """Make the tables of what electrons do in the materials."""
+    energies = np.geomspace(_LOWEST_ELECTRON_MEV, HIGHEST_MEV, _ELECTRON_NODES)
+    materials = [load_material(name) for name in names]
+    stopping, hard, moller, screening = [], [], [], []
+    for material in materials:
+        limit = 183 / _mean_z(material) ** (1 / 3) * np.exp(0.5)
+        collision = np.array(
+            [collision_stopping_power(material, float(e), cuts.knock_on) for e in energies]
+        )
+        soft, photons = _bremsstrahlung(material, energies, cuts.bremsstrahlung, float(limit))
+        knock_on = moller_cross_section(material, energies, cuts.knock_on)
+        both = knock_on + photons
+        stopping.append(collision + soft)
+        hard.append(both)
+        moller.append(np.divide(knock_on, both, out=np.zeros_like(both), where=both > 0))
+        screening.append(limit)
+    free_paths = [_transport_mean_free_path(material, energies) for material in materials]
+    strength = np.full(energies.size, LARGEST_STRENGTH)
+    for power, free_path in zip(stopping, free_paths, strict=True):
+        strength = np.minimum(strength, LARGEST_LOSS * energies / (power * free_path))
+    # A step that ends in the table's lowest bins needs no finer distribution than the others.
+    strength = np.maximum(strength, 1e-3)
+    deflection = [angular_distribution(m, energies, strength).deflection for m in materials]
+    return ElectronTables(
+        first=float(np.log(energies[0])),
+        per_step=float(1 / np.log(energies[1] / energies[0])),
+        stopping=np.array(stopping),
+        scattering=1 / np.array(free_paths),
+        hard=np.array(hard),
+        moller=np.array(moller),
+        screening=np.array(screening),
+        strength=strength,
+        deflection=np.array(deflection),
+        largest_log=LARGEST_LOG,
+    )
+
+
+def _mean_z(material: Material) -> float:
+    """Mean atomic number, as bremsstrahlung sees it: weighted with Z^2 per atom."""
+    weights = {z: w * z for z, w in material.elements.items()}
+    return sum(z * weight for z, weight in weights.items()) / sum(weights.values())
+
+
+def _transport_mean_free_path(
+    material: Material, energies: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    small = np.full(energies.size, 1e-3)
+    return angular_distribution(material, energies, small).mean_free_path
+
+
+def _bremsstrahlung(
+    material: Material, energies: NDArray[np.float64], cutoff: float, screening: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Loss, MeV cm2/g, to photons below the cut-off, and cross section, cm2/g, for those above.
+
+    The shape of the spectrum is that of `bremsstrahlung_shape`, its energy the radiative
+    stopping power.
+    """
+    total = radiative_stopping_power(material, energies)
+    soft, photons = np.zeros_like(energies), np.zeros_like(energies)
+    for index, energy in enumerate(energies):
+        edges = np.geomspace(1e-5 * energy, energy, 801)
+        middle = np.sqrt(edges[1:] * edges[:-1])
+        shape = np.array([bremsstrahlung_shape(energy, k, screening) for k in middle])
+        energy_in = shape * np.diff(edges)
+        scale = total[index] / energy_in.sum()
+        below = np.clip((cutoff - edges[:-1]) / np.diff(edges), 0, 1)
+        soft[index] = scale * float((energy_in * below).sum())
+        above = (edges[1:] - np.clip(cutoff, edges[:-1], edges[1:])) / np.diff(edges)
+        photons[index] = scale * float((energy_in * above / middle).sum())
+    return soft, photons
+
+
+def source_tables(fluence: Fluence, grid: Grid) -> tuple[Source, float]:
+    """Source of a beam for the transport, and how many photons a unit of its map stands for.
+
+    Per solid angle the photons are the map's value times the square of its distance
+    (see `Fluence`); a pixel at (u, v) covers du dv sad / (u^2 + v^2 + sad^2)^(3/2).
+    """
+    rows, columns = fluence.values.shape
+    u = fluence.u0 + (np.arange(columns) + 0.5) * fluence.pixel_u
+    v = fluence.v0 + (np.arange(rows) + 0.5) * fluence.pixel_v
+    sad = fluence.sad_mm
+    slant = (u**2 + v[:, None] ** 2 + sad**2) ** 1.5
+    photons = fluence.values * sad**3 / slant * fluence.pixel_u * fluence.pixel_v / 100
+    total = float(photons.sum())
+    lower = np.array(grid.origin) - np.array(grid.spacing) / 2
+    radii, spectrum = _spectra(fluence, float(np.hypot(np.abs(u).max(), np.abs(v).max())))
+    source = Source(
+        place=(fluence.source - lower) / 10,
+        axes=np.ascontiguousarray(fluence.axes),
+        distance=sad / 10,
+        cumulative=np.cumsum(photons.ravel().astype(np.float64)) / total,
+        columns=columns,
+        u0=fluence.u0 / 10,
+        v0=fluence.v0 / 10,
+        pixel_u=fluence.pixel_u / 10,
+        pixel_v=fluence.pixel_v / 10,
+        energies=fluence.spectrum.edges_low.astype(np.float64),
+        widths=(fluence.spectrum.edges_high - fluence.spectrum.edges_low).astype(np.float64),
+        radii=radii / 10,
+        spectrum=spectrum,
+    )
+    return source, total
+
+
+def _spectra(fluence: Fluence, reach: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Radii, mm, and cumulative photons per bin there: softened as the deterministic engines do."""
+    photons = np.asarray(fluence.spectrum.photons, np.float64)
+    radii = np.linspace(0.0, max(reach, 1.0), _SPECTRUM_RADII)
+    spectra = np.tile(photons, (radii.size, 1))
+    if fluence.softening is not None:
+        middle = (fluence.spectrum.edges_low + fluence.spectrum.edges_high) / 2
+        attenuation = coefficients(load_material("water"), middle).total
+        path = np.interp(radii, fluence.softening.radius_mm, fluence.softening.value)
+        spectra *= np.exp(path[:, None] * attenuation)
+        # The map is of the energy fluence, which softening leaves as it is.
+        energy = spectra @ middle
+        spectra *= (photons @ middle / energy)[:, None]
+        raise_photons = spectra.sum(axis=1)
+        spectra /= raise_photons[:, None]
+    cumulative = np.cumsum(spectra, axis=1)
+    return radii, np.ascontiguousarray(cumulative / cumulative[:, -1:])
