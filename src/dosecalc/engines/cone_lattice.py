@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeVar
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +19,7 @@ from dosecalc.core.superposition import (
     turned,
 )
 from dosecalc.core.terma import BeamGeometry, tilt_cells
+from dosecalc.core.threads import thread_count
 from dosecalc.engines.cone_kernels import UPRIGHT, ConeTable, TiltGrid, tilt_grid
 from dosecalc.model import Grid
 
@@ -243,7 +243,7 @@ def transport(
         order = _ORDERS[axis]
         medium = _medium(scaling, source, unit, order)
         lines = _directions(directions[chosen], spacing, order, table, chosen)
-        threads = numba.get_num_threads()
+        threads = thread_count()
         sweep(medium, lines, np.float32(_LEAST), threads, absorbed.transpose(order))
     absorbed *= unit
     return absorbed

@@ -1,4 +1,4 @@
-"""Tables that the Monte Carlo transport reads, made from cross sections of the materials present."""
+"""Tables that the Monte Carlo transport reads, made from the cross sections of materials."""
 
 from __future__ import annotations
 
