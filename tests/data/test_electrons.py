@@ -27,15 +27,13 @@ def test_stopping_power_against_icru(medium: str, reference: Path) -> None:
     lines = (reference / "electron_stopping.csv").read_text().splitlines()
     rows = [line.split(",") for line in lines if line.startswith(f"{medium},")]
     material = load_material(TABLES[medium])
-    table = [(float(r[3]), float(r[4])) for r in rows if 0.3 <= float(r[3]) <= 4.0]
+    table = [(float(r[3]), float(r[4])) for r in rows]
     assert len(table) > 10
     found = [collision_stopping_power(material, energy) for energy, _ in table]
-    # The general density-effect parameters, worst in lung, whose density lies between those
-    # of gases and of condensed matter: 1.52 % at 4 MeV.
-    np.testing.assert_allclose(found, [stopping for _, stopping in table], rtol=0.016)
-    # At 1 MeV, where dose to medium is turned into dose to water, they matter less.
-    at_one = dict(table)[1.0]
-    assert collision_stopping_power(material, 1.0) == pytest.approx(at_one, rel=0.005)
+    # 0.1 % where the oscillators are those of the table; 0.51 % in aluminium near 1 MeV, whose
+    # conduction electrons are taken as bound.
+    tolerance = 0.006 if medium == "aluminium" else 0.002
+    np.testing.assert_allclose(found, [stopping for _, stopping in table], rtol=tolerance)
 
 
 def test_stopping_power_of_water() -> None:

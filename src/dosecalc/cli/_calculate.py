@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from dosecalc.cli._engine import calculate_dose
 from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._output import check_output, output_folder
 from dosecalc.cli._prepare import Prepared, prepare
 from dosecalc.cli._show import Stages
 from dosecalc.dicom import DvhCurve, references_for, write_dose
-from dosecalc.engines.collapsed_cone import CollapsedConeSettings, compute
 from dosecalc.errors import InputError
 from dosecalc.model import Dose, Plan
 from dosecalc.report.picture import draw_result
 from dosecalc.report.record import NOT_CHECKED, NOT_CHECKED_RECIPE, file_sha256, run_record, to_json
 from dosecalc.report.result import Result, evaluate
 
-__all__ = ["Outcome", "calculate", "calculate_into", "engine_settings"]
+__all__ = ["Outcome", "calculate", "calculate_into"]
 
 _DVH_BINS = 1000
 
@@ -88,19 +88,9 @@ def calculate(options: CalcOptions, folder: Path, stages: Stages) -> Outcome:
     return Outcome(prepared.facts, result, record, folder)
 
 
-def engine_settings(options: CalcOptions) -> CollapsedConeSettings:
-    """Return the engine's settings: its own defaults but for what the options say."""
-    settings = CollapsedConeSettings(dose_to=options.dose_to)
-    if options.directions is not None:
-        settings = replace(settings, directions=options.directions)
-    return settings
-
-
 def _dose(prepared: Prepared, options: CalcOptions, stages: Stages) -> Dose:
     with stages.stage("calculating the dose") as advance:
-        dose = compute(
-            prepared.phantom, prepared.plan, prepared.machines, engine_settings(options), advance
-        )
+        dose = calculate_dose(prepared, options, advance)
     if dose.unit != "Gy" or options.per_fraction:
         return dose
     return _over_all_fractions(dose, prepared.plan)
@@ -109,7 +99,9 @@ def _dose(prepared: Prepared, options: CalcOptions, stages: Stages) -> Dose:
 def _over_all_fractions(dose: Dose, plan: Plan) -> Dose:
     if plan.fractions is None:
         raise InputError("the number of fractions is not known; say --per-fraction")
-    return replace(dose, gray=dose.gray * np.float32(plan.fractions), summation="PLAN")
+    times = np.float32(plan.fractions)
+    spread = None if dose.uncertainty is None else dose.uncertainty * times
+    return replace(dose, gray=dose.gray * times, uncertainty=spread, summation="PLAN")
 
 
 def _write_dose(result: Result, prepared: Prepared, folder: Path) -> Path:
@@ -120,15 +112,18 @@ def _write_dose(result: Result, prepared: Prepared, folder: Path) -> Path:
             dose, folder / "RTDOSE.dcm", references_for(prepared.case), dvhs=_dvh_curves(result)
         )
     path = folder / "dose.npz"
+    arrays: dict[str, Any] = {"dose": dose.gray}
+    if dose.uncertainty is not None:
+        arrays["uncertainty"] = dose.uncertainty
     np.savez_compressed(
         path,
-        dose=dose.gray,
         axes=np.array("z, y, x"),
         spacing_mm=np.array(dose.grid.spacing),
         first_centre_mm=np.array(dose.grid.origin),
         unit=np.array(dose.unit),
         dose_to=np.array(dose.dose_to),
         summation=np.array(dose.summation),
+        **arrays,
     )
     return path
 

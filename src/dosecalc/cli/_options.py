@@ -12,7 +12,13 @@ from dosecalc.patient.overrides import Override
 
 __all__ = ["ENGINES", "CalcOptions", "parse_override"]
 
-ENGINES = ("collapsed-cone",)
+ENGINES = ("collapsed-cone", "monte-carlo")
+
+# Options that mean nothing for the other engine.
+_OF_ENGINE = {
+    "collapsed-cone": ("directions",),
+    "monte-carlo": ("histories", "uncertainty", "seed"),
+}
 
 # Options that mean nothing for a recipe, which states all of this itself.
 _FOR_PATIENTS = {
@@ -53,6 +59,9 @@ class CalcOptions:
     bolus: tuple[str, ...] = ()
     inside: str | None = None
     directions: int | None = None
+    histories: int | None = None
+    uncertainty: float | None = None
+    seed: int | None = None
     dose_to: str = "medium"
     plan_uid: str | None = None
     incomplete: bool = False
@@ -61,6 +70,12 @@ class CalcOptions:
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise InputError(f"no engine is named {self.engine!r}; there are: {', '.join(ENGINES)}")
+        for engine, words in _OF_ENGINE.items():
+            given = [f"--{word}" for word in words if getattr(self, word) is not None]
+            if given and engine != self.engine:
+                raise InputError(f"{', '.join(given)}: only for --engine {engine}")
+        if self.histories is not None and self.uncertainty is not None:
+            raise InputError("give --histories or --uncertainty, not both")
         if self.grid_mm is not None and not 0.1 <= self.grid_mm <= 50:
             raise InputError(f"--grid {self.grid_mm:g} mm: choose a voxel size from 0.1 to 50 mm")
         if self.hu_curve is not None and self.config is not None:

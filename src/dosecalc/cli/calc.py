@@ -7,7 +7,17 @@ from typing import Any
 
 import click
 
-__all__ = ["calc"]
+__all__ = ["calc", "percent"]
+
+
+def percent(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
+    """Read ``1%`` or ``1`` as 0.01."""
+    if value is None:
+        return None
+    try:
+        return float(value.strip().removesuffix("%")) / 100
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a percentage such as 1%") from None
 
 
 @click.command()
@@ -67,6 +77,17 @@ __all__ = ["calc"]
     help="Leave the CT out and fill the body with this material, for example water.",
 )
 @click.option("--directions", type=int, metavar="N", help="Cones per sphere; 128 if left out.")
+@click.option(
+    "--uncertainty",
+    callback=percent,
+    metavar="PERCENT",
+    help="Monte Carlo: stop at this standard uncertainty of the voxels above half the maximum, "
+    "such as 1%; 1% if left out.",
+)
+@click.option("--histories", type=int, metavar="N", help="Monte Carlo: this many photons instead.")
+@click.option(
+    "--seed", type=int, metavar="N", help="Monte Carlo: of the random numbers; 1 if left out."
+)
 @click.option(
     "--dose-to",
     type=click.Choice(["medium", "water"]),

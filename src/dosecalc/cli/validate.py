@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dosecalc.cli.calc import percent
+
 if TYPE_CHECKING:
     from dosecalc.cli._options import CalcOptions
     from dosecalc.cli._show import Stages
@@ -15,7 +17,7 @@ __all__ = ["validate"]
 
 _LEGEND = """\
 d: calculated minus reference on the axis, 3 to 250 mm deep, % of the reference's maximum there
-s: standard deviation of the reference, same unit; less 2s: 2 s taken off every |d| first
+s: standard deviation of the reference, with that of a Monte Carlo dose; less 2s: 2 s off |d| first
 gamma: points that pass, %, on the axis, across the beam at five depths, and all with 2 s off
 The verdict stands on the two columns with 2 s off. What is asked:"""
 
@@ -39,6 +41,14 @@ _PASSED, _FAILED = 0, 1
     help="Short name of a case (S1, S2 ...); repeat for several, all if left out.",
 )
 @click.option("--directions", type=int, metavar="N", help="Cones per sphere; 128 if left out.")
+@click.option(
+    "--uncertainty",
+    callback=percent,
+    metavar="PERCENT",
+    help="Monte Carlo: of the voxels above half the maximum; 1% if left out.",
+)
+@click.option("--histories", type=int, metavar="N", help="Monte Carlo: photons instead.")
+@click.option("--seed", type=int, metavar="N", help="Monte Carlo: of the random numbers.")
 @click.option("--progress/--no-progress", default=True, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print all numbers as JSON instead.")
 def validate(
@@ -46,6 +56,9 @@ def validate(
     grid_mm: float | None,
     names: tuple[str, ...],
     directions: int | None,
+    uncertainty: float | None,
+    histories: int | None,
+    seed: int | None,
     progress: bool,
     as_json: bool,
 ) -> int:
@@ -64,7 +77,13 @@ def validate(
     from dosecalc.cli._show import Stages
 
     options = CalcOptions(
-        path=Path("validate"), engine=engine, grid_mm=grid_mm, directions=directions
+        path=Path("validate"),
+        engine=engine,
+        grid_mm=grid_mm,
+        directions=directions,
+        uncertainty=uncertainty,
+        histories=histories,
+        seed=seed,
     )
     with Stages(shown=progress) as stages:
         done = [_compare(short, options, stages) for short in _chosen(names)]
@@ -87,9 +106,8 @@ def _compare(short: str, options: CalcOptions, stages: Stages) -> Comparison:
     from dataclasses import replace
     from pathlib import Path
 
-    from dosecalc.cli._calculate import engine_settings
+    from dosecalc.cli._engine import calculate_dose
     from dosecalc.cli._prepare import prepare
-    from dosecalc.engines.collapsed_cone import compute
     from dosecalc.report.tables import Comparison
     from dosecalc.verify.agreement import compare
     from dosecalc.verify.reference import CASES, load_extract
@@ -98,9 +116,7 @@ def _compare(short: str, options: CalcOptions, stages: Stages) -> Comparison:
     prepared = prepare(replace(options, path=Path(case.recipe)), stages)
     start = time.perf_counter()
     with stages.stage(f"calculating {case.name}") as advance:
-        dose = compute(
-            prepared.phantom, prepared.plan, prepared.machines, engine_settings(options), advance
-        )
+        dose = calculate_dose(prepared, options, advance)
     seconds = time.perf_counter() - start
     extract = load_extract(case.name)
     return Comparison(case, extract, compare(dose, extract, case.tolerance), seconds)
@@ -110,7 +126,7 @@ def _show(done: list[Comparison], options: CalcOptions, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
-    from dosecalc.cli._calculate import engine_settings
+    from dosecalc.cli._engine import engine_settings
     from dosecalc.cli._show import console
     from dosecalc.report.tables import agreement_table
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numba
 
-__all__ = ["jit", "jit_fused", "jit_parallel"]
+__all__ = ["jit", "jit_fused", "jit_inline", "jit_parallel"]
 
 # error_model="numpy": a division by zero gives inf, as in numpy, instead of raising,
 # because an exception inside a parallel loop is swallowed.
@@ -25,6 +25,15 @@ def jit_fused(function: Callable[..., Any]) -> Callable[..., Any]:
     Results then differ in the last bits between processors with and without it.
     """
     return numba.njit(fastmath={"contract"}, **_OPTIONS)(function)  # type: ignore[no-any-return]
+
+
+def jit_inline(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function of a few lines into its callers.
+
+    Without it the compiler decides, and it cannot where it finds the function ready in the cache:
+    speed would depend on what was compiled when.
+    """
+    return numba.njit(inline="always", **_OPTIONS)(function)  # type: ignore[no-any-return]
 
 
 def jit_parallel(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ __all__ = [
     "AngularDistribution",
     "angular_distribution",
     "moller_cross_section",
+    "moller_deflection",
     "radiative_stopping_power",
 ]
 
@@ -48,6 +49,37 @@ def moller_cross_section(
     bracket = 1 / low - 1 / (1 - low) + a * (0.5 - low) - b * np.log((1 - low) / low)
     result[above] = _MOLLER * _electrons_per_gram(material) / (beta2 * energy) * bracket
     return result
+
+
+def moller_deflection(
+    material: Material, kinetic_mev: NDArray[np.float64], cutoff_mev: float
+) -> NDArray[np.float64]:
+    """1 - cosine of the electron that goes on, times the cross section, cm2/g, of the same.
+
+    What collisions followed one by one contribute to the inverse transport mean free path,
+    and the distributions for small deflections must leave out.
+    """
+    result = np.zeros_like(kinetic_mev)
+    for index, energy in enumerate(kinetic_mev):
+        if energy <= 2 * cutoff_mev:
+            continue
+        edges = np.geomspace(cutoff_mev, energy / 2, 201)
+        total = moller_cross_section_above(material, float(energy), edges)
+        freed = np.sqrt(edges[1:] * edges[:-1])
+        kept = energy - freed
+        cosine = np.sqrt(
+            kept * (energy + 2 * ELECTRON_MASS_MEV) / (energy * (kept + 2 * ELECTRON_MASS_MEV))
+        )
+        result[index] = float(((total[:-1] - total[1:]) * (1 - cosine)).sum())
+    return result
+
+
+def moller_cross_section_above(
+    material: Material, kinetic_mev: float, cutoffs_mev: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """`moller_cross_section` of one energy for several cut-offs."""
+    same = np.full(1, kinetic_mev)
+    return np.array([moller_cross_section(material, same, float(c))[0] for c in cutoffs_mev])
 
 
 @lru_cache(maxsize=1)

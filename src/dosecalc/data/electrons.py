@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from dosecalc.data.cross_sections import ELECTRON_MASS_MEV
-from dosecalc.data.materials import Material, atomic_weight
+from dosecalc.data.materials import Material, atomic_weight, load_material
 from dosecalc.errors import PhysicalDataError
 
-__all__ = ["collision_stopping_power", "density_effect", "extrapolated_range"]
+__all__ = ["collision_stopping_power", "density_effect", "extrapolated_range", "water_to_medium"]
 
 # Mean excitation energies, eV: ICRU Report 37 (1984), table 4.3 for constituents of
 # liquids and solids.
@@ -90,6 +90,16 @@ def collision_stopping_power(
         - density_effect(material, beta2)
     )
     return _MEV_CM2_PER_MOL * electrons_per_g / beta2 * bracket
+
+
+def water_to_medium(names: tuple[str, ...]) -> NDArray[np.float64]:
+    """Give the mass collision stopping power of water over that of each material, at 1 MeV.
+
+    Turns dose to medium into dose to water (Bragg and Gray), for the mean energy of the
+    electrons that megavoltage beams set free.
+    """
+    water = collision_stopping_power(load_material("water"), 1.0)
+    return np.array([water / collision_stopping_power(load_material(n), 1.0) for n in names])
 
 
 def density_effect(material: Material, beta2: float) -> float:

@@ -24,8 +24,8 @@ from dosecalc.beam.fluence import Fluence
 from dosecalc.core.lattice import coarsen, times_material
 from dosecalc.core.terma import BeamGeometry, attenuate, voxel_fluence
 from dosecalc.data.deposition import EnergyDepositionKernels, load_kernels
-from dosecalc.data.electrons import collision_stopping_power
-from dosecalc.data.materials import Material, load_material
+from dosecalc.data.electrons import water_to_medium
+from dosecalc.data.materials import load_material
 from dosecalc.engines.cone_kernels import make_cone_table
 from dosecalc.engines.cone_lattice import (
     Box,
@@ -262,7 +262,7 @@ def fluence_dose(
     )
     dose[region] += primary
     if settings.dose_to == "water":
-        dose = _by_material(dose, phantom.material, _water_to_medium(phantom))
+        dose = _by_material(dose, phantom.material, water_to_medium(phantom.materials))
     dose *= np.float32(MEV_PER_G_TO_GRAY)
     return dose
 
@@ -413,13 +413,6 @@ def _quality(
     tables = make_channels(beam.spectrum, beam.softening, materials, load_kernels(), channels)
     energy_fluence = tables.table.energy_fluence
     return tables, material_scaling(materials, tables.energies, energy_fluence)
-
-
-def _water_to_medium(phantom: Phantom) -> NDArray[np.float32]:
-    """Give the stopping power of water over medium at 1 MeV (Bragg-Gray), per material."""
-    materials: list[Material] = [load_material(name) for name in phantom.materials]
-    water = collision_stopping_power(load_material("water"), 1.0)
-    return np.array([water / collision_stopping_power(m, 1.0) for m in materials], np.float32)
 
 
 def _bounding_box(where: NDArray[np.bool_]) -> Box:

@@ -15,6 +15,7 @@ from dosecalc.data.electron_transport import (
     LARGEST_LOG,
     angular_distribution,
     moller_cross_section,
+    moller_deflection,
     radiative_stopping_power,
 )
 from dosecalc.data.electrons import collision_stopping_power
@@ -70,7 +71,14 @@ def electron_tables(names: tuple[str, ...], cuts: Cuts) -> ElectronTables:
         hard.append(both)
         moller.append(np.divide(knock_on, both, out=np.zeros_like(both), where=both > 0))
         screening.append(limit)
-    free_paths = [_transport_mean_free_path(material, energies) for material in materials]
+    free_paths = [
+        1
+        / (
+            1 / _transport_mean_free_path(m, energies)
+            - moller_deflection(m, energies, cuts.knock_on)
+        )
+        for m in materials
+    ]
     strength = np.full(energies.size, LARGEST_STRENGTH)
     for power, free_path in zip(stopping, free_paths, strict=True):
         strength = np.minimum(strength, LARGEST_LOSS * energies / (power * free_path))
@@ -80,10 +88,10 @@ def electron_tables(names: tuple[str, ...], cuts: Cuts) -> ElectronTables:
     return ElectronTables(
         first=float(np.log(energies[0])),
         per_step=float(1 / np.log(energies[1] / energies[0])),
-        stopping=np.array(stopping),
-        scattering=1 / np.array(free_paths),
-        hard=np.array(hard),
-        moller=np.array(moller),
+        rates=np.stack(
+            [np.array(stopping), 1 / np.array(free_paths), np.array(hard), np.array(moller)],
+            axis=-1,
+        ),
         screening=np.array(screening),
         strength=strength,
         deflection=np.array(deflection),
@@ -138,10 +146,12 @@ def source_tables(fluence: Fluence, grid: Grid) -> tuple[Source, float]:
     v = fluence.v0 + (np.arange(rows) + 0.5) * fluence.pixel_v
     sad = fluence.sad_mm
     slant = (u**2 + v[:, None] ** 2 + sad**2) ** 1.5
+    radius = np.hypot(u, v[:, None])
+    radii, spectrum, gain = _spectra(fluence, float(radius.max()))
     photons = fluence.values * sad**3 / slant * fluence.pixel_u * fluence.pixel_v / 100
+    photons = photons * np.interp(radius, radii, gain)
     total = float(photons.sum())
     lower = np.array(grid.origin) - np.array(grid.spacing) / 2
-    radii, spectrum = _spectra(fluence, float(np.hypot(np.abs(u).max(), np.abs(v).max())))
     source = Source(
         place=(fluence.source - lower) / 10,
         axes=np.ascontiguousarray(fluence.axes),
@@ -160,8 +170,14 @@ def source_tables(fluence: Fluence, grid: Grid) -> tuple[Source, float]:
     return source, total
 
 
-def _spectra(fluence: Fluence, reach: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Radii, mm, and cumulative photons per bin there: softened as the deterministic engines do."""
+def _spectra(
+    fluence: Fluence, reach: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Radii, mm, cumulative photons per bin there, and photons relative to the axis.
+
+    Softened as the deterministic engines do: the map is of the energy fluence, which
+    softening leaves as it is, so there are more photons where they are softer.
+    """
     photons = np.asarray(fluence.spectrum.photons, np.float64)
     radii = np.linspace(0.0, max(reach, 1.0), _SPECTRUM_RADII)
     spectra = np.tile(photons, (radii.size, 1))
@@ -170,10 +186,7 @@ def _spectra(fluence: Fluence, reach: float) -> tuple[NDArray[np.float64], NDArr
         attenuation = coefficients(load_material("water"), middle).total
         path = np.interp(radii, fluence.softening.radius_mm, fluence.softening.value)
         spectra *= np.exp(path[:, None] * attenuation)
-        # The map is of the energy fluence, which softening leaves as it is.
-        energy = spectra @ middle
-        spectra *= (photons @ middle / energy)[:, None]
-        raise_photons = spectra.sum(axis=1)
-        spectra /= raise_photons[:, None]
+        spectra *= (photons @ middle / (spectra @ middle))[:, None]
     cumulative = np.cumsum(spectra, axis=1)
-    return radii, np.ascontiguousarray(cumulative / cumulative[:, -1:])
+    gain = cumulative[:, -1] / photons.sum()
+    return radii, np.ascontiguousarray(cumulative / cumulative[:, -1:]), gain

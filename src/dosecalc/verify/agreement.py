@@ -88,6 +88,7 @@ class _Curve(NamedTuple):
     edges : (n + 1,) mm; reference, sigma : (n,)
     line_edges : (m + 1,) mm; line : (m,) voxel means of the calculated dose, averaged
         across as the reference is
+    line_sigma : (m,) standard deviation of a voxel of `line`, zero without statistics
     """
 
     edges: NDArray[np.float64]
@@ -95,6 +96,14 @@ class _Curve(NamedTuple):
     sigma: NDArray[np.float64]
     line_edges: NDArray[np.float64]
     line: NDArray[np.float64]
+    line_sigma: NDArray[np.float64]
+
+    def joint_sigma(self) -> NDArray[np.float64]:
+        """Return the standard deviation of the difference of both, at the reference's points."""
+        middle = (self.edges[1:] + self.edges[:-1]) / 2
+        voxels = (self.line_edges[1:] + self.line_edges[:-1]) / 2
+        own = np.interp(middle, voxels, self.line_sigma)
+        return np.asarray(np.hypot(self.sigma, own))
 
 
 def bin_means(
@@ -211,18 +220,40 @@ def _mean_between(
 def _axis_curve(dose: Dose, extract: Extract) -> _Curve:
     gray = _mean_between(dose.gray.astype(np.float64), dose.grid.edges("z"), extract.near_z)
     line = _mean_between(gray.T, dose.grid.edges("x"), extract.near_x)
-    return _Curve(extract.depth_edges, extract.axis, extract.axis_sigma, dose.grid.edges("y"), line)
+    variance = _layer_variance(dose, extract)
+    sigma = np.sqrt(_variance_of_mean(variance.T, dose.grid.edges("x"), extract.near_x))
+    edges = dose.grid.edges("y")
+    return _Curve(extract.depth_edges, extract.axis, extract.axis_sigma, edges, line, sigma)
 
 
 def _profile_curves(dose: Dose, extract: Extract) -> list[_Curve]:
     layer = _mean_between(dose.gray.astype(np.float64), dose.grid.edges("z"), extract.near_z)
     depths, edges = extract.profile_depths, dose.grid.edges("y")
     lines = bin_means(layer, edges, depths[:, 0], depths[:, 1])
-    rows = zip(extract.profiles, extract.profiles_sigma, lines, strict=True)
+    variance = _layer_variance(dose, extract)
+    noise = [np.sqrt(_variance_of_mean(variance, edges, (span[0], span[1]))) for span in depths]
+    rows = zip(extract.profiles, extract.profiles_sigma, lines, noise, strict=True)
     return [
-        _Curve(extract.cross_edges, reference, sigma, dose.grid.edges("x"), line)
-        for reference, sigma, line in rows
+        _Curve(extract.cross_edges, reference, sigma, dose.grid.edges("x"), line, own)
+        for reference, sigma, line, own in rows
     ]
+
+
+def _layer_variance(dose: Dose, extract: Extract) -> NDArray[np.float64]:
+    """Variance [y, x] of the mean over the layer of the reference; zero without statistics."""
+    if dose.uncertainty is None:
+        return np.zeros(dose.gray.shape[1:])
+    variance = dose.uncertainty.astype(np.float64) ** 2
+    return _variance_of_mean(variance, dose.grid.edges("z"), extract.near_z)
+
+
+def _variance_of_mean(
+    variance: NDArray[np.float64], edges: NDArray[np.float64], span: tuple[float, float]
+) -> NDArray[np.float64]:
+    """Variance of a mean over voxels between two positions, their noise being independent."""
+    covered = np.minimum(edges[1:], span[1]) - np.maximum(edges[:-1], span[0])
+    share = np.maximum(covered, 0.0) / (span[1] - span[0])
+    return np.asarray(np.tensordot(share**2, variance, 1))
 
 
 def _axis_differences(
@@ -233,7 +264,7 @@ def _axis_differences(
     means = bin_means(curve.line, curve.line_edges, curve.edges[:-1], curve.edges[1:])
     used = (middle >= _AXIS_FROM_MM) & (middle <= _AXIS_TO_MM)
     difference = 100 * (means - curve.reference) / maximum
-    return difference[used], 100 * curve.sigma[used] / maximum, middle[used]
+    return difference[used], 100 * curve.joint_sigma()[used] / maximum, middle[used]
 
 
 def _gamma(
@@ -252,7 +283,7 @@ def _gamma(
     low = np.clip(low, first, last - width)
     means = bin_means(curve.line, curve.line_edges, low, low + width)
     off = np.abs(means - curve.reference[used, None])
-    beyond = np.maximum(off - _SIGMAS * curve.sigma[used, None], 0.0)
+    beyond = np.maximum(off - _SIGMAS * curve.joint_sigma()[used, None], 0.0)
     relative = np.stack((off, beyond)) / (tolerance.gamma_percent / 100 * maximum)
     squared = np.where(inside, relative**2 + (shift / tolerance.gamma_mm) ** 2, np.inf)
     return np.asarray(np.minimum(np.sqrt(squared.min(axis=2)), _GAMMA_LIMIT))

@@ -6,9 +6,9 @@ import numpy as np
 from numba import prange
 
 from dosecalc.core._jit import jit, jit_parallel
-from dosecalc.core.transport.electrons import new_stack, push
+from dosecalc.core.transport.electrons import new_stacks, push
 from dosecalc.core.transport.photons import enter, follow_photons
-from dosecalc.core.transport.random import new_stream, restart, uniform
+from dosecalc.core.transport.random import STREAM_WORDS, restart, uniform
 
 __all__ = ["run_batches"]
 
@@ -41,9 +41,21 @@ def _emit(source, number, count, stream):
 
 
 @jit
-def _run(matter, photon_tables, electron_tables, source, cuts, seed, first, count, weight, tally):
+def _run(
+    matter,
+    photon_tables,
+    electron_tables,
+    source,
+    cuts,
+    seed,
+    first,
+    count,
+    weight,
+    memory,
+    tally,
+):
     """Do `count` histories, the first with number `first`; returns energy emitted and left over."""
-    stream, photons, electrons = new_stream(), new_stack(), new_stack()
+    stream, photons, electrons = memory
     nz, ny, nx = matter.density.shape
     emitted = left = 0.0
     for number in range(count):
@@ -105,7 +117,13 @@ def run_batches(
     balance : (n, 2) float64, MeV
         Energy emitted, and energy that left the grid, are added.
     """
-    for b in prange(firsts.size):
+    # Made here and not in each batch: to the loop they are bare memory, and no references to
+    # them are counted, which would cost more than the arithmetic in the functions that
+    # use them.
+    n = firsts.size
+    streams = np.zeros((n, STREAM_WORDS), np.uint64)
+    photons, electrons = new_stacks(n), new_stacks(n)
+    for b in prange(n):
         emitted, left = _run(
             matter,
             photon_tables,
@@ -116,6 +134,7 @@ def run_batches(
             firsts[b],
             count,
             weight,
+            (streams[b], photons[b], electrons[b]),
             tallies[b],
         )
         balance[b, 0] += emitted

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from dosecalc.core._jit import jit
+from dosecalc.core._jit import jit, jit_inline
 from dosecalc.core.transport.random import uniform
-from dosecalc.core.transport.sampling import MASS, bremsstrahlung, moller, turn
+from dosecalc.core.transport.sampling import MASS, azimuth, bremsstrahlung, moller, turn
 
-__all__ = ["CHARGE", "ENERGY", "WEIGHT", "follow_electrons", "new_stack", "push"]
+__all__ = ["CHARGE", "ENERGY", "WEIGHT", "follow_electrons", "new_stacks", "push"]
 
 # Columns of a stack: place, direction, voxel, kinetic energy, charge, weight.
 AT_X, AT_Y, AT_Z, WAY_U, WAY_V, WAY_W, VOXEL_I, VOXEL_J, VOXEL_K, ENERGY, CHARGE, WEIGHT = range(12)
@@ -24,11 +24,14 @@ _DEPTH = 1000
 
 _FAR = 1e30
 
+# What ends a straight piece of a track.
+_WALL, _SCATTER, _COLLISION = 0, 1, 2
+
 
 @jit
-def new_stack():
-    """Particles that wait; the top is the number of them, in the first place of row 0."""
-    return np.zeros((_DEPTH, 12), np.float64)
+def new_stacks(count):
+    """Stacks for particles that wait: (count, depth, 12) float64; row 0 holds their number."""
+    return np.zeros((count, _DEPTH, 12), np.float64)
 
 
 @jit
@@ -43,25 +46,33 @@ def push(stack, place, direction, voxel, energy, charge, weight):
     row[ENERGY], row[CHARGE], row[WEIGHT] = energy, charge, weight
 
 
-@jit
-def _wall(place, direction, index, spacing):
-    """Distance to the next face on one axis."""
+@jit_inline
+def _towards(direction):
+    """Inverse of a direction's component, large where it is zero, and its step in voxels."""
     if direction > 0:
-        return max(0.0, ((index + 1) * spacing - place) / direction)
+        return 1.0 / direction, 1
     if direction < 0:
-        return max(0.0, (index * spacing - place) / direction)
-    return _FAR
+        return 1.0 / direction, -1
+    return _FAR, 0
 
 
-@jit
-def _deflect(table, row, largest_log, stream):
+@jit_inline
+def _wall(place, inverse, step, index, spacing):
+    """Distance to the next face on one axis."""
+    if step == 0:
+        return _FAR
+    return max(0.0, ((index + (step > 0)) * spacing - place) * inverse)
+
+
+@jit_inline
+def _deflect(table, material, node, largest_log, stream):
     """Sample 1 - cosine from a row of a deflection table."""
     nodes = table.shape[2]
     position = -np.log(uniform(stream)) / largest_log * (nodes - 1)
     lower = min(int(position), nodes - 2)
     share = min(position - lower, 1.0)
-    values = table[row[0], row[1]]
-    return values[lower] + share * (values[lower + 1] - values[lower])
+    value = table[material, node, lower]
+    return value + share * (table[material, node, lower + 1] - value)
 
 
 @jit
@@ -70,34 +81,43 @@ def _annihilate(place, voxel, weight, cuts, stream, photons):
     if uniform(stream) * cuts.splitting >= 1.0:
         return
     cosine = 2.0 * uniform(stream) - 1.0
-    phi = 2.0 * np.pi * uniform(stream)
+    c, s = azimuth(stream)
     sine = np.sqrt(1.0 - cosine * cosine)
-    u, v = sine * np.cos(phi), sine * np.sin(phi)
+    u, v = sine * c, sine * s
     whole = weight * cuts.splitting
     push(photons, place, (u, v, cosine), voxel, MASS, 0.0, whole)
     push(photons, place, (-u, -v, -cosine), voxel, MASS, 0.0, whole)
 
 
 @jit
-def _collide(material, place, direction, voxel, energy, share, cuts, stream, particle, stacks):
+def _collide(place, direction, voxel, energy, share, cuts, stream, particle, stacks):
     """Set free a knock-on electron or a photon; returns energy and direction after it."""
     weight, screening = particle
     electrons, photons = stacks
-    phi = 2.0 * np.pi * uniform(stream)
+    c, s = azimuth(stream)
     u, v, w = direction
     if uniform(stream) < share:
         if energy <= 2.0 * cuts.knock_on:
             return energy, direction
         freed, cosine, own = moller(stream, energy, cuts.knock_on)
-        push(electrons, place, turn(u, v, w, cosine, phi), voxel, freed, -1.0, weight)
-        return energy - freed, turn(u, v, w, own, phi + np.pi)
+        push(electrons, place, turn(u, v, w, cosine, (c, s)), voxel, freed, -1.0, weight)
+        return energy - freed, turn(u, v, w, own, (-c, -s))
     if energy <= cuts.bremsstrahlung:
         return energy, direction
     photon, cosine = bremsstrahlung(stream, energy, cuts.bremsstrahlung, screening)
     if uniform(stream) * cuts.splitting < 1.0:
-        ahead = turn(u, v, w, cosine, phi)
+        ahead = turn(u, v, w, cosine, (c, s))
         push(photons, place, ahead, voxel, photon, 0.0, weight * cuts.splitting)
     return energy - photon, direction
+
+
+@jit_inline
+def _rate(rates, material, at, which):
+    """One of the rates of `ElectronTables` at a place on the grid of ln E, and its slope there."""
+    lower = min(max(int(at), 0), rates.shape[1] - 2)
+    value = rates[material, lower, which]
+    slope = rates[material, lower + 1, which] - value
+    return value + (at - lower) * slope, slope
 
 
 @jit
@@ -112,92 +132,93 @@ def _follow(matter, tables, cuts, stream, electrons, photons, tally):
     energy, charge, weight = row[ENERGY], row[CHARGE], row[WEIGHT]
     hx, hy, hz = matter.spacing
     nz, ny, nx = matter.density.shape
-    last = tables.stopping.shape[1] - 2
+    # Taken out once: each time that an array is taken from where threads share it, they
+    # meet at its count of references.
+    densities, materials = matter.density, matter.material
+    rates, deflections, strengths = tables.rates, tables.deflection, tables.strength
+    last = strengths.size - 1
     hard = -np.log(uniform(stream))
+    (to_x, step_x), (to_y, step_y), (to_z, step_z) = _towards(u), _towards(v), _towards(w)
+    at = 0.0
+    fresh, hinge_ahead, node, left, behind = True, True, 0, 0.0, 0.0
     while True:
-        # One step: half of its strength is not the same before and behind the hinge.
-        at = (np.log(energy) - tables.first) * tables.per_step
-        node = min(max(int(at + uniform(stream)), 0), last + 1)
-        left = tables.strength[node]
-        behind = left * uniform(stream)
-        left -= behind
-        hinge_ahead = True
-        while True:
-            if energy <= cuts.electron:
-                tally[k, j, i] += energy * weight
-                if charge > 0:
-                    _annihilate((x, y, z), (i, j, k), weight, cuts, stream, photons)
-                return 0.0
-            m, rho = int(matter.material[k, j, i]), matter.density[k, j, i]
-            wall_x, wall_y = _wall(x, u, i, hx), _wall(y, v, j, hy)
-            wall_z = _wall(z, w, k, hz)
-            wall = min(wall_x, min(wall_y, wall_z))
-            length, event = wall, 0
-            rate = scatter = 0.0
-            if rho > 0:
-                at = (np.log(energy) - tables.first) * tables.per_step
-                node_at = min(max(int(at), 0), last)
-                share = at - node_at
-                stopping = tables.stopping[m]
-                slope = stopping[node_at + 1] - stopping[node_at]
-                loss = (stopping[node_at] + share * slope) * rho
-                values = tables.scattering[m]
-                scatter = rho * (values[node_at] + share * (values[node_at + 1] - values[node_at]))
-                values = tables.hard[m]
-                rate = rho * (values[node_at] + share * (values[node_at + 1] - values[node_at]))
-                if left < scatter * length:
-                    length, event = left / scatter, 1
-                if hard < rate * length:
-                    length, event = hard / rate, 2
-                lost = loss * length
-                # The stopping power halfway, from its slope against ln E.
-                lost -= 0.5 * lost * lost / energy * slope * tables.per_step * rho / loss
-                if lost >= energy - cuts.electron:
-                    # Ends in this voxel: what is left at the cut-off goes here as well.
-                    lost = max(energy - cuts.electron, 0.0)
-                tally[k, j, i] += lost * weight
-                energy -= lost
-                left -= scatter * length
-                hard -= rate * length
-            x += u * length
-            y += v * length
-            z += w * length
-            if event == 0:
-                if wall == wall_x:
-                    i += 1 if u > 0 else -1
-                elif wall == wall_y:
-                    j += 1 if v > 0 else -1
-                else:
-                    k += 1 if w > 0 else -1
-                if i < 0 or j < 0 or k < 0 or i >= nx or j >= ny or k >= nz:
-                    # A positron that leaves takes its rest energy and an electron's with it.
-                    return (energy + (2.0 * MASS if charge > 0 else 0.0)) * weight
-            elif event == 2:
-                hard = -np.log(uniform(stream))
-                if energy > cuts.electron:
-                    portion = tables.moller[m]
-                    portion_at = portion[node_at] + share * (
-                        portion[node_at + 1] - portion[node_at]
-                    )
-                    energy, (u, v, w) = _collide(
-                        m,
-                        (x, y, z),
-                        (u, v, w),
-                        (i, j, k),
-                        energy,
-                        portion_at,
-                        cuts,
-                        stream,
-                        (weight, tables.screening[m]),
-                        (electrons, photons),
-                    )
-            elif hinge_ahead:
-                deflection = _deflect(tables.deflection, (m, node), tables.largest_log, stream)
-                u, v, w = turn(u, v, w, 1.0 - deflection, 2.0 * np.pi * uniform(stream))
-                left = behind
-                hinge_ahead = False
+        if energy <= cuts.electron:
+            tally[k, j, i] += energy * weight
+            if charge > 0:
+                _annihilate((x, y, z), (i, j, k), weight, cuts, stream, photons)
+            return 0.0
+        if fresh:
+            # A step; which share of its strength is used up before the hinge is drawn evenly.
+            at = (np.log(energy) - tables.first) * tables.per_step
+            node = min(max(int(at + uniform(stream)), 0), last)
+            behind = strengths[node] * uniform(stream)
+            left = strengths[node] - behind
+            fresh, hinge_ahead = False, True
+        m, rho = int(materials[k, j, i]), float(densities[k, j, i])
+        wall_x = _wall(x, to_x, step_x, i, hx)
+        wall_y = _wall(y, to_y, step_y, j, hy)
+        wall_z = _wall(z, to_z, step_z, k, hz)
+        length, event = min(wall_x, min(wall_y, wall_z)), _WALL
+        if rho > 0:
+            stopping, slope = _rate(rates, m, at, 0)
+            scatter = rho * _rate(rates, m, at, 1)[0]
+            rate = rho * _rate(rates, m, at, 2)[0]
+            if left < scatter * length:
+                length, event = left / scatter, _SCATTER
+            if hard < rate * length:
+                length, event = hard / rate, _COLLISION
+            lost = stopping * rho * length
+            # By the stopping power halfway along the path.
+            lost *= 1.0 - 0.5 * lost / energy * slope * tables.per_step / stopping
+            # What ends in this voxel leaves at the cut-off what is left there.
+            lost = min(lost, energy - cuts.electron)
+            tally[k, j, i] += lost * weight
+            part = lost / energy
+            energy -= lost
+            # ln(1 - part), to 1e-5 for the shares that are lost in a step.
+            at -= (
+                part
+                * (1 + part * (1 / 2 + part * (1 / 3 + part * (1 / 4 + part / 5))))
+                * (tables.per_step)
+            )
+            left -= scatter * length
+            hard -= rate * length
+        x += u * length
+        y += v * length
+        z += w * length
+        if event == _WALL:
+            if length == wall_x:
+                i += step_x
+            elif length == wall_y:
+                j += step_y
             else:
-                break
+                k += step_z
+            if i < 0 or j < 0 or k < 0 or i >= nx or j >= ny or k >= nz:
+                # A positron that leaves takes its rest energy and an electron's with it.
+                return (energy + (2.0 * MASS if charge > 0 else 0.0)) * weight
+        elif event == _SCATTER and not hinge_ahead:
+            fresh = True
+        else:
+            if event == _SCATTER:
+                deflection = _deflect(deflections, m, node, tables.largest_log, stream)
+                u, v, w = turn(u, v, w, 1.0 - deflection, azimuth(stream))
+                left, hinge_ahead = behind, False
+            else:
+                hard = -np.log(uniform(stream))
+                knock_on = _rate(rates, m, at, 3)[0]
+                energy, (u, v, w) = _collide(
+                    (x, y, z),
+                    (u, v, w),
+                    (i, j, k),
+                    energy,
+                    knock_on,
+                    cuts,
+                    stream,
+                    (weight, tables.screening[m]),
+                    (electrons, photons),
+                )
+                at = (np.log(max(energy, 1e-6)) - tables.first) * tables.per_step
+            (to_x, step_x), (to_y, step_y), (to_z, step_z) = _towards(u), _towards(v), _towards(w)
 
 
 @jit

@@ -23,6 +23,7 @@ from dosecalc.core.transport.electrons import (
 from dosecalc.core.transport.random import uniform
 from dosecalc.core.transport.sampling import (
     MASS,
+    azimuth,
     compton,
     pair,
     pair_cosine,
@@ -71,27 +72,28 @@ def _interact(kind, energy, place, direction, voxel, weight, goes_on, cuts, stre
     """
     electrons, photons = stacks
     u, v, w = direction
-    phi = 2.0 * np.pi * uniform(stream)
+    around = azimuth(stream)
+    opposite = (-around[0], -around[1])
     if kind == 0:
         scattered, cosine, electron_cosine = compton(stream, energy)
-        electron_way = turn(u, v, w, electron_cosine, phi + np.pi)
+        electron_way = turn(u, v, w, electron_cosine, opposite)
         freed = energy - scattered
         _set_free(freed, -1.0, place, electron_way, voxel, weight, cuts, tally, electrons)
         if scattered <= cuts.photon:
             tally[voxel[2], voxel[1], voxel[0]] += scattered * weight
         elif goes_on > 0:
-            way = turn(u, v, w, cosine, phi)
+            way = turn(u, v, w, cosine, around)
             push(photons, place, way, voxel, scattered, 0.0, goes_on)
     elif kind == 1:
         way = direction
         if energy > cuts.electron:
-            way = turn(u, v, w, photoelectron_cosine(stream, energy), phi)
+            way = turn(u, v, w, photoelectron_cosine(stream, energy), around)
         _set_free(energy, -1.0, place, way, voxel, weight, cuts, tally, electrons)
     else:
         first, second = pair(stream, energy)
-        way = turn(u, v, w, pair_cosine(stream, first), phi)
+        way = turn(u, v, w, pair_cosine(stream, first), around)
         _set_free(first, -1.0, place, way, voxel, weight, cuts, tally, electrons)
-        way = turn(u, v, w, pair_cosine(stream, second), phi + np.pi)
+        way = turn(u, v, w, pair_cosine(stream, second), opposite)
         _set_free(second, 1.0, place, way, voxel, weight, cuts, tally, electrons)
 
 
@@ -115,7 +117,8 @@ def _follow(matter, tables, electron_tables, cuts, stream, photons, electrons, t
     node = min(max(int(at), 0), tables.total.shape[1] - 2)
     share = at - node
     hx, hy, hz = matter.spacing
-    nz, ny, nx = matter.density.shape
+    densities, materials, totals = matter.density, matter.material, tables.total
+    nz, ny, nx = densities.shape
     parts = cuts.splitting
     offset = uniform(stream)
     chosen = int(uniform(stream) * parts)
@@ -131,12 +134,11 @@ def _follow(matter, tables, electron_tables, cuts, stream, photons, electrons, t
     gap_z = hz / abs(w) if w != 0 else _FAR
     travelled, left = 0.0, 0.0
     while True:
-        m = int(matter.material[k, j, i])
+        m = int(materials[k, j, i])
         if m != known:
             known = m
-            values = tables.total[m]
-            total = values[node] + share * (values[node + 1] - values[node])
-        rate = total * matter.density[k, j, i]
+            total = totals[m, node] + share * (totals[m, node + 1] - totals[m, node])
+        rate = total * densities[k, j, i]
         end = min(next_x, min(next_y, next_z))
         depth_behind = depth + rate * (end - travelled)
         while target < depth_behind:

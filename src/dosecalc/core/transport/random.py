@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dosecalc.core._jit import jit
+from dosecalc.core._jit import jit, jit_inline
 
-__all__ = ["new_stream", "philox", "restart", "uniform"]
+__all__ = ["STREAM_WORDS", "philox", "restart", "uniform"]
 
 _MASK = np.uint64(0xFFFFFFFF)
 _BITS = np.uint64(32)
@@ -20,6 +20,10 @@ _MULTIPLY_0, _MULTIPLY_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _WEYL_0, _WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _ROUNDS = 10
 _PER_BLOCK = np.uint64(4)
+
+# A stream is an array of uint64: four numbers, how many of them are used, the block, the
+# history (two words), the seed (two words).
+STREAM_WORDS = 10
 _UNIT = 1.0 / 4294967296.0
 
 
@@ -39,12 +43,6 @@ def philox(c0, c1, c2, c3, k0, k1):
 
 
 @jit
-def new_stream():
-    """Memory of a stream: four numbers, how many of them are used, block, history (2), seed (2)."""
-    return np.zeros(10, np.uint64)
-
-
-@jit
 def restart(stream, seed, history):
     """Set a stream to the first number of a history; seed and history are uint64."""
     stream[4] = _PER_BLOCK
@@ -54,16 +52,20 @@ def restart(stream, seed, history):
 
 
 @jit
+def _refill(stream):
+    """Scramble the next block of four numbers."""
+    block = stream[5]
+    numbers = philox(block & _MASK, block >> _BITS, stream[6], stream[7], stream[8], stream[9])
+    stream[0], stream[1], stream[2], stream[3] = numbers
+    stream[4] = np.uint64(0)
+    stream[5] = block + np.uint64(1)
+
+
+@jit_inline
 def uniform(stream):
     """Return the next number of a stream, strictly between 0 and 1."""
+    if stream[4] == _PER_BLOCK:
+        _refill(stream)
     used = stream[4]
-    if used == _PER_BLOCK:
-        block = stream[5]
-        a, b, c, d = philox(
-            block & _MASK, block >> _BITS, stream[6], stream[7], stream[8], stream[9]
-        )
-        stream[0], stream[1], stream[2], stream[3] = a, b, c, d
-        stream[5] = block + np.uint64(1)
-        used = np.uint64(0)
     stream[4] = used + np.uint64(1)
     return (float(stream[used]) + 0.5) * _UNIT

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from dosecalc.core._jit import jit
+from dosecalc.core._jit import jit, jit_inline
 from dosecalc.core.transport.random import uniform
 
 __all__ = [
+    "azimuth",
     "bremsstrahlung",
     "bremsstrahlung_shape",
     "compton",
@@ -28,11 +29,21 @@ MASS = 0.51099895
 _EVEN_PAIR = 2.1
 
 
-@jit
-def turn(u, v, w, cosine, phi):
-    """Direction at an angle from another, turned by phi about it."""
+@jit_inline
+def azimuth(stream):
+    """Cosine and sine of an even angle: twice that of an even point in a half disc."""
+    while True:
+        a, b = 2.0 * uniform(stream) - 1.0, uniform(stream)
+        square = a * a + b * b
+        if 1e-12 < square < 1.0:
+            return (a * a - b * b) / square, 2.0 * a * b / square
+
+
+@jit_inline
+def turn(u, v, w, cosine, around):
+    """Direction at an angle from another, turned about it by `around`, a cosine and a sine."""
     sine = np.sqrt(max(0.0, 1.0 - cosine * cosine))
-    a, b = sine * np.cos(phi), sine * np.sin(phi)
+    a, b = sine * around[0], sine * around[1]
     across = u * u + v * v
     if across < 1e-12:
         side = 1.0 if w > 0 else -1.0

@@ -43,10 +43,11 @@ class ElectronTables(NamedTuple):
     """What happens to electrons, on an even grid of ln of the kinetic energy.
 
     first, per_step : ln of the lowest energy, MeV, and nodes per unit of ln E
-    stopping : (nmaterials, ne), MeV cm2/g, by all that is not followed one by one
-    scattering : (nmaterials, ne), cm2/g, inverse transport mean free path
-    hard : (nmaterials, ne), cm2/g, for collisions that are followed one by one
-    moller : (nmaterials, ne), share of knock-on electrons in `hard`; the rest are photons
+    rates : (nmaterials, ne, 4), side by side so that they are read together:
+        stopping power by all that is not followed one by one, MeV cm2/g;
+        inverse transport mean free path, cm2/g;
+        cross section of collisions that are followed one by one, cm2/g;
+        share of knock-on electrons in it, the rest being photons
     screening : (nmaterials,), limit of the argument of the logarithm in bremsstrahlung
     strength : (ne,), transport mean free paths in a step that starts at this energy
     deflection : (nmaterials, ne, nodes), 1 - cosine after such a step, by -ln(1 - r)
@@ -55,10 +56,7 @@ class ElectronTables(NamedTuple):
 
     first: float
     per_step: float
-    stopping: NDArray[np.float64]
-    scattering: NDArray[np.float64]
-    hard: NDArray[np.float64]
-    moller: NDArray[np.float64]
+    rates: NDArray[np.float64]
     screening: NDArray[np.float64]
     strength: NDArray[np.float64]
     deflection: NDArray[np.float64]
