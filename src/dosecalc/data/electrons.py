@@ -49,6 +49,9 @@ _SHELLS = {
     30: ((9665.0, 2), (1203.0, 2), (1040.0, 6), (145.0, 2), (95.0, 6), (15.0, 12)),
 }  # fmt: skip
 
+# Electrons per atom that conduct in metals, taken from the outermost shells: free, at energy zero.
+_CONDUCTING = {12: 2, 13: 3, 22: 4, 26: 2, 29: 1, 30: 2}
+
 _MEV_CM2_PER_MOL = 0.153536  # 2 pi r_e^2 m_e c^2 N_A
 
 
@@ -106,8 +109,9 @@ def density_effect(material: Material, beta2: float) -> float:
     """Density-effect correction of the stopping power of a material at its nominal density.
 
     The oscillators of Sternheimer, Phys Rev 88:851 (1952), one for each shell, their energies
-    scaled by one factor that gives the mean excitation energy (as in Sternheimer,
-    Seltzer and Berger, Phys Rev B 26:6067 (1982)).
+    scaled by one factor that gives the mean excitation energy, and the conduction electrons of
+    a metal at energy zero (as in Sternheimer, Seltzer and Berger, Phys Rev B 26:6067
+    (1982)).
     """
     strengths, energies = _oscillators(material)
     excess = 1 / beta2 - 1
@@ -115,10 +119,11 @@ def density_effect(material: Material, beta2: float) -> float:
     def imbalance(square: float) -> float:
         return float((strengths / (energies**2 + square)).sum()) - excess
 
-    if imbalance(0.0) <= 0:
+    least = 1e-12
+    if imbalance(least) <= 0:
         return 0.0
-    square = float(brentq(imbalance, 0.0, 1 / excess, xtol=1e-12))
-    levels = energies**2 + 2 / 3 * strengths
+    square = float(brentq(imbalance, least, 1 / excess, xtol=least))
+    levels = _levels(strengths, energies)
     return float((strengths * np.log1p(square / levels)).sum()) - square * (1 - beta2)
 
 
@@ -126,20 +131,40 @@ def density_effect(material: Material, beta2: float) -> float:
 def _oscillators(material: Material) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Oscillator strengths (sum 1) and energies in units of the plasma energy."""
     electrons_per_g, excitation_ev = _electrons(material)
+    metal = len(material.elements) == 1
     shells = [
         (count * fraction / atomic_weight(z) / electrons_per_g, energy)
         for z, fraction in material.elements.items()
-        for energy, count in _SHELLS[z]
+        for energy, count in (_metal_shells(z) if metal else _SHELLS[z])
     ]
     strengths, energies = np.array(shells).T
     plasma_ev = 28.816 * sqrt(material.density_g_cm3 * electrons_per_g)
 
     def imbalance(scale: float) -> float:
-        levels = (scale * energies / plasma_ev) ** 2 + 2 / 3 * strengths
+        levels = _levels(strengths, scale * energies / plasma_ev)
         return float((strengths * np.log(levels)).sum()) / 2 - log(excitation_ev / plasma_ev)
 
     scale = float(brentq(imbalance, 0.01, 100.0))
     return strengths, scale * energies / plasma_ev
+
+
+def _levels(
+    strengths: NDArray[np.float64], energies: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Squares of the energies at which bound and free oscillators take energy up."""
+    return energies**2 + np.where(energies > 0, 2 / 3, 1) * strengths
+
+
+def _metal_shells(z: int) -> list[tuple[float, float]]:
+    """Shells of an element in which the outermost electrons are free if it is a metal."""
+    free = _CONDUCTING.get(z, 0)
+    shells = [(0.0, float(free))] if free else []
+    for energy, count in reversed(_SHELLS[z]):
+        taken = min(free, count)
+        free -= taken
+        if count > taken:
+            shells.append((energy, float(count - taken)))
+    return shells
 
 
 def _electrons(material: Material) -> tuple[float, float]:

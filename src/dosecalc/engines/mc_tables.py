@@ -13,10 +13,11 @@ from dosecalc.core.transport.tables import Cuts, ElectronTables, PhotonTables, S
 from dosecalc.data.cross_sections import coefficients, partial_coefficients
 from dosecalc.data.electron_transport import (
     LARGEST_LOG,
-    angular_distribution,
+    deflections,
     moller_cross_section,
     moller_deflection,
     radiative_stopping_power,
+    scattering_moments,
 )
 from dosecalc.data.electrons import collision_stopping_power
 from dosecalc.data.materials import Material, load_material
@@ -53,48 +54,46 @@ def photon_tables(names: tuple[str, ...]) -> PhotonTables:
     )
 
 
-@lru_cache(maxsize=8)
 def electron_tables(names: tuple[str, ...], cuts: Cuts) -> ElectronTables:
     """Make the tables of what electrons do in the materials."""
+    return _electron_tables(names, cuts.knock_on, cuts.bremsstrahlung)
+
+
+@lru_cache(maxsize=8)
+def _electron_tables(
+    names: tuple[str, ...], knock_on_mev: float, bremsstrahlung_mev: float
+) -> ElectronTables:
     energies = np.geomspace(_LOWEST_ELECTRON_MEV, HIGHEST_MEV, _ELECTRON_NODES)
     materials = [load_material(name) for name in names]
-    stopping, hard, moller, screening = [], [], [], []
+    stopping, scatter, hard, moller, screening, moments = [], [], [], [], [], []
     for material in materials:
         limit = 183 / _mean_z(material) ** (1 / 3) * np.exp(0.5)
         collision = np.array(
-            [collision_stopping_power(material, float(e), cuts.knock_on) for e in energies]
+            [collision_stopping_power(material, float(e), knock_on_mev) for e in energies]
         )
-        soft, photons = _bremsstrahlung(material, energies, cuts.bremsstrahlung, float(limit))
-        knock_on = moller_cross_section(material, energies, cuts.knock_on)
+        soft, photons = _bremsstrahlung(material, energies, bremsstrahlung_mev, float(limit))
+        knock_on = moller_cross_section(material, energies, knock_on_mev)
         both = knock_on + photons
+        elastic, series = scattering_moments(material, energies)
         stopping.append(collision + soft)
+        scatter.append(elastic - moller_deflection(material, energies, knock_on_mev))
         hard.append(both)
         moller.append(np.divide(knock_on, both, out=np.zeros_like(both), where=both > 0))
         screening.append(limit)
-    free_paths = [
-        1
-        / (
-            1 / _transport_mean_free_path(m, energies)
-            - moller_deflection(m, energies, cuts.knock_on)
-        )
-        for m in materials
-    ]
-    strength = np.full(energies.size, LARGEST_STRENGTH)
-    for power, free_path in zip(stopping, free_paths, strict=True):
-        strength = np.minimum(strength, LARGEST_LOSS * energies / (power * free_path))
+        moments.append(series)
+    rates = np.stack([np.array(column) for column in (stopping, scatter, hard, moller)], axis=-1)
+    strength = np.minimum(
+        LARGEST_STRENGTH, (LARGEST_LOSS * energies * rates[..., 1] / rates[..., 0]).min(axis=0)
+    )
     # A step that ends in the table's lowest bins needs no finer distribution than the others.
     strength = np.maximum(strength, 1e-3)
-    deflection = [angular_distribution(m, energies, strength).deflection for m in materials]
     return ElectronTables(
         first=float(np.log(energies[0])),
         per_step=float(1 / np.log(energies[1] / energies[0])),
-        rates=np.stack(
-            [np.array(stopping), 1 / np.array(free_paths), np.array(hard), np.array(moller)],
-            axis=-1,
-        ),
+        rates=rates,
         screening=np.array(screening),
         strength=strength,
-        deflection=np.array(deflection),
+        deflection=np.array([deflections(series, strength) for series in moments]),
         largest_log=LARGEST_LOG,
     )
 
@@ -103,13 +102,6 @@ def _mean_z(material: Material) -> float:
     """Mean atomic number, as bremsstrahlung sees it: weighted with Z^2 per atom."""
     weights = {z: w * z for z, w in material.elements.items()}
     return sum(z * weight for z, weight in weights.items()) / sum(weights.values())
-
-
-def _transport_mean_free_path(
-    material: Material, energies: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    small = np.full(energies.size, 1e-3)
-    return angular_distribution(material, energies, small).mean_free_path
 
 
 def _bremsstrahlung(

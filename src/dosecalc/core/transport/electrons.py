@@ -120,6 +120,25 @@ def _rate(rates, material, at, which):
     return value + (at - lower) * slope, slope
 
 
+@jit_inline
+def _bend(rate, per_node, fall, within):
+    """Half the change of a rate per length; one that falls stays above zero within a length.
+
+    The rate of what happens along a piece of a track changes with the energy. One taken
+    from where the piece starts would make the dose depend on the size of voxels, whose
+    faces end pieces.
+    """
+    return max(-per_node * fall, -0.49 * rate / within)
+
+
+@jit_inline
+def _reach(wanted, rate, bend, within):
+    """Length after which (rate + bend length) length is `wanted`, or `within` if that is less."""
+    if wanted >= (rate + bend * within) * within:
+        return within
+    return 2.0 * wanted / (rate + np.sqrt(rate * rate + 4.0 * bend * wanted))
+
+
 @jit
 def _follow(matter, tables, cuts, stream, electrons, photons, tally):
     """Follow the electron on top of the stack to its end; returns the energy that left the grid."""
@@ -161,17 +180,27 @@ def _follow(matter, tables, cuts, stream, electrons, photons, tally):
         length, event = min(wall_x, min(wall_y, wall_z)), _WALL
         if rho > 0:
             stopping, slope = _rate(rates, m, at, 0)
-            scatter = rho * _rate(rates, m, at, 1)[0]
-            rate = rho * _rate(rates, m, at, 2)[0]
-            if left < scatter * length:
-                length, event = left / scatter, _SCATTER
-            if hard < rate * length:
-                length, event = hard / rate, _COLLISION
+            scatter, per_node = _rate(rates, m, at, 1)
+            fall = 0.5 * stopping * rho * tables.per_step / energy
+            scatter, bend = scatter * rho, _bend(scatter, per_node, fall, length) * rho
+            rate, per_node = _rate(rates, m, at, 2)
+            rate, bow = rate * rho, _bend(rate, per_node, fall, length) * rho
+            reach = _reach(left, scatter, bend, length)
+            if reach < length:
+                length, event = reach, _SCATTER
+            reach = _reach(hard, rate, bow, length)
+            if reach < length:
+                length, event = reach, _COLLISION
             lost = stopping * rho * length
             # By the stopping power halfway along the path.
             lost *= 1.0 - 0.5 * lost / energy * slope * tables.per_step / stopping
-            # What ends in this voxel leaves at the cut-off what is left there.
-            lost = min(lost, energy - cuts.electron)
+            if lost >= energy - cuts.electron:
+                length *= (energy - cuts.electron) / lost
+                tally[k, j, i] += energy * weight
+                if charge > 0:
+                    place = (x + u * length, y + v * length, z + w * length)
+                    _annihilate(place, (i, j, k), weight, cuts, stream, photons)
+                return 0.0
             tally[k, j, i] += lost * weight
             part = lost / energy
             energy -= lost
@@ -181,8 +210,8 @@ def _follow(matter, tables, cuts, stream, electrons, photons, tally):
                 * (1 + part * (1 / 2 + part * (1 / 3 + part * (1 / 4 + part / 5))))
                 * (tables.per_step)
             )
-            left -= scatter * length
-            hard -= rate * length
+            left -= (scatter + bend * length) * length
+            hard -= (rate + bow * length) * length
         x += u * length
         y += v * length
         z += w * length
