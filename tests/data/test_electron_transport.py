@@ -28,7 +28,7 @@ MEDIA = {
     "lung": "lung_ICRU_0.26",
     "aluminium": "aluminium",
 }
-CUTS = Cuts(electron=0.189, photon=0.01, knock_on=0.189, bremsstrahlung=0.01, splitting=1)
+CUTS = Cuts(electron=0.189, photon=0.01, knock_on=0.189, bremsstrahlung=0.01, confined=0.0, splitting=1)
 
 
 def rows(reference: Path, name: str) -> Array:

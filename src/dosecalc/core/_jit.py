@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+from numba.extending import overload
 
-__all__ = ["jit", "jit_fused", "jit_inline", "jit_parallel"]
+__all__ = ["for_types", "jit", "jit_fused", "jit_inline", "jit_parallel"]
 
 # error_model="numpy": a division by zero gives inf, as in numpy, instead of raising,
 # because an exception inside a parallel loop is swallowed.
@@ -34,6 +35,13 @@ def jit_inline(function: Callable[..., Any]) -> Callable[..., Any]:
     speed would depend on what was compiled when.
     """
     return numba.njit(inline="always", **_OPTIONS)(function)  # type: ignore[no-any-return]
+
+
+def for_types(
+    function: Callable[..., Any],
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let the decorated function choose what compiled code calls for a function, by types."""
+    return overload(function, inline="always", jit_options=_OPTIONS)  # type: ignore[no-any-return]
 
 
 def jit_parallel(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -20,6 +20,7 @@ __all__ = [
     "klein_nishina_scatter_spectrum",
     "klein_nishina_transfer",
     "partial_coefficients",
+    "thomson_cross_section",
 ]
 
 ELECTRON_MASS_MEV = 0.51099895
@@ -174,3 +175,12 @@ def coefficients(material: Material, energies: NDArray[np.float64]) -> Coefficie
     return Coefficients(
         total=sum(parts.values(), np.zeros_like(energies)), to_electrons=to_electrons
     )
+
+
+def thomson_cross_section(material: Material) -> NDArray[np.float64]:
+    """Mass cross section, cm2/g, if all electrons of an atom scattered light in phase.
+
+    Z^2 times that of Thomson per atom, 0.66524587 barn.
+    """
+    per_atom = sum(w * z**2 / atomic_weight(z) for z, w in material.elements.items())
+    return np.asarray(0.66524587 * _AVOGADRO_BARN * per_atom)

@@ -13,6 +13,8 @@ from dosecalc.data.cross_sections import ELECTRON_MASS_MEV
 from dosecalc.data.materials import Material, atomic_weight
 
 __all__ = [
+    "annihilation_cross_section",
+    "bhabha_cross_section",
     "deflections",
     "moller_cross_section",
     "moller_deflection",
@@ -64,6 +66,40 @@ def moller_deflection(
         kept * (energy + 2 * ELECTRON_MASS_MEV) / (energy * (kept + 2 * ELECTRON_MASS_MEV))
     )
     return np.asarray(((above[:, :-1] - above[:, 1:]) * (1 - cosine)).sum(axis=1))
+
+
+def bhabha_cross_section(
+    material: Material, kinetic_mev: NDArray[np.float64], cutoff_mev: float
+) -> NDArray[np.float64]:
+    """Mass cross section, cm2/g, for a positron to set an electron free with over `cutoff_mev`.
+
+    Bhabha, Proc R Soc A 154:195 (1936), integrated from the cut-off to the kinetic energy.
+    """
+    tau = kinetic_mev / ELECTRON_MASS_MEV
+    beta2 = tau * (tau + 2) / (tau + 1) ** 2
+    low = np.minimum(cutoff_mev / kinetic_mev, 1.0)
+    y = 1 / (tau + 2)
+    b1, b2 = 2 - y**2, (1 - 2 * y) * (3 + y**2)
+    b4 = (1 - 2 * y) ** 3
+    b3 = b4 + (1 - 2 * y) ** 2
+    bracket = (1 / low - 1) / beta2 + b1 * np.log(low) + b2 * (1 - low)
+    bracket += -b3 / 2 * (1 - low**2) + b4 / 3 * (1 - low**3)
+    return np.asarray(_MOLLER * _electrons_per_gram(material) / kinetic_mev * bracket)
+
+
+def annihilation_cross_section(
+    material: Material, kinetic_mev: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Mass cross section, cm2/g, for a positron to annihilate in flight into two photons.
+
+    Heitler, The Quantum Theory of Radiation (1954), with electrons at rest.
+    """
+    gamma = kinetic_mev / ELECTRON_MASS_MEV + 1
+    square = gamma**2 - 1
+    root = np.sqrt(square)
+    bracket = (gamma**2 + 4 * gamma + 1) / square * np.log(gamma + root) - (gamma + 3) / root
+    area = np.pi * _RADIUS_CM**2 * _AVOGADRO * _electrons_per_gram(material)
+    return np.asarray(area / (gamma + 1) * bracket)
 
 
 @lru_cache(maxsize=1)

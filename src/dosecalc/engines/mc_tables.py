@@ -10,9 +10,15 @@ from numpy.typing import NDArray
 from dosecalc.beam.fluence import Fluence
 from dosecalc.core.transport.sampling import bremsstrahlung_shape
 from dosecalc.core.transport.tables import Cuts, ElectronTables, PhotonTables, Source
-from dosecalc.data.cross_sections import coefficients, partial_coefficients
+from dosecalc.data.cross_sections import (
+    coefficients,
+    partial_coefficients,
+    thomson_cross_section,
+)
 from dosecalc.data.electron_transport import (
     LARGEST_LOG,
+    annihilation_cross_section,
+    bhabha_cross_section,
     deflections,
     moller_cross_section,
     moller_deflection,
@@ -34,68 +40,110 @@ _ELECTRON_NODES = 90
 
 # Largest strength of a step, in transport mean free paths, and the largest share of its
 # energy that an electron loses in it.
-LARGEST_STRENGTH = 0.15
-LARGEST_LOSS = 0.15
+LARGEST_STRENGTH = 0.3
+LARGEST_LOSS = 0.25
 
 _SPECTRUM_RADII = 24
 
 
 def photon_tables(names: tuple[str, ...]) -> PhotonTables:
-    """Cross sections of the materials, XCOM's without coherent scattering."""
+    """Cross sections of the materials, XCOM's."""
     energies = np.geomspace(LOWEST_PHOTON_MEV, HIGHEST_MEV, _PHOTON_NODES)
-    parts = [partial_coefficients(load_material(name), energies) for name in names]
-    compton = np.array([p["compton_incoherent"] for p in parts])
-    photoelectric = np.array([p["photoelectric"] for p in parts])
-    total = compton + photoelectric
-    total += np.array([p["pair_nuclear"] + p["triplet"] for p in parts])
+    materials = [load_material(name) for name in names]
+    parts = [partial_coefficients(material, energies) for material in materials]
+    total = np.array([sum(p.values()) for p in parts])
+    kinds = ("compton_incoherent", "photoelectric", "rayleigh")
+    shares = np.array([np.stack([p[kind] for kind in kinds], axis=-1) for p in parts])
     step = float(np.log(energies[1] / energies[0]))
     return PhotonTables(
-        float(np.log(energies[0])), 1 / step, total, compton / total, photoelectric / total
+        float(np.log(energies[0])),
+        1 / step,
+        total,
+        shares / total[..., None],
+        np.array([_form(m, p["rayleigh"]) for m, p in zip(materials, parts, strict=True)]),
     )
 
 
-def electron_tables(names: tuple[str, ...], cuts: Cuts) -> ElectronTables:
+def _form(material: Material, coherent: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the forward bias s of `rayleigh_cosine` with which the cross section is `coherent`.
+
+    Without a form factor an atom would scatter as Z electrons in phase, 8/3 pi r_e^2 Z^2.
+    """
+    in_phase = thomson_cross_section(material)
+    u = np.linspace(0, 1, 2001)
+    forms = np.geomspace(1e-4, 1e9, 400)
+    # Evenly spaced in ln(1 + s u), where the forward peak is wide.
+    shifted = (1 + forms[:, None]) ** u
+    place = (shifted - 1) / forms[:, None]
+    per_log = shifted**-3 * (1 + (1 - 2 * place) ** 2) / 2
+    shares = np.trapezoid(per_log, u, axis=1) * np.log1p(forms) / forms / (2 / 3)
+    return np.exp(np.interp(np.log(coherent / in_phase), np.log(shares[::-1]), np.log(forms[::-1])))
+
+
+def electron_tables(
+    names: tuple[str, ...],
+    cuts: Cuts,
+    largest_strength: float = LARGEST_STRENGTH,
+    largest_loss: float = LARGEST_LOSS,
+) -> ElectronTables:
     """Make the tables of what electrons do in the materials."""
-    return _electron_tables(names, cuts.knock_on, cuts.bremsstrahlung)
+    cuts = cuts._replace(confined=0.0, splitting=1)
+    return _electron_tables(names, cuts, largest_strength, largest_loss)
 
 
 @lru_cache(maxsize=8)
 def _electron_tables(
-    names: tuple[str, ...], knock_on_mev: float, bremsstrahlung_mev: float
+    names: tuple[str, ...], cuts: Cuts, largest_strength: float, largest_loss: float
 ) -> ElectronTables:
     energies = np.geomspace(_LOWEST_ELECTRON_MEV, HIGHEST_MEV, _ELECTRON_NODES)
     materials = [load_material(name) for name in names]
-    stopping, scatter, hard, moller, screening, moments = [], [], [], [], [], []
+    rates, positron_rates, screening, moments = [], [], [], []
     for material in materials:
         limit = 183 / _mean_z(material) ** (1 / 3) * np.exp(0.5)
-        collision = np.array(
-            [collision_stopping_power(material, float(e), knock_on_mev) for e in energies]
-        )
-        soft, photons = _bremsstrahlung(material, energies, bremsstrahlung_mev, float(limit))
-        knock_on = moller_cross_section(material, energies, knock_on_mev)
-        both = knock_on + photons
+        soft, photons = _bremsstrahlung(material, energies, cuts.bremsstrahlung, float(limit))
         elastic, series = scattering_moments(material, energies)
-        stopping.append(collision + soft)
-        scatter.append(elastic - moller_deflection(material, energies, knock_on_mev))
-        hard.append(both)
-        moller.append(np.divide(knock_on, both, out=np.zeros_like(both), where=both > 0))
+        scatter = elastic - moller_deflection(material, energies, cuts.knock_on)
+        for positron, columns in ((False, rates), (True, positron_rates)):
+            stopping = soft + np.array(
+                [
+                    collision_stopping_power(material, float(e), cuts.knock_on, positron=positron)
+                    for e in energies
+                ]
+            )
+            freed = bhabha_cross_section if positron else moller_cross_section
+            knock_on = freed(material, energies, cuts.knock_on)
+            vanish = annihilation_cross_section(material, energies) * positron
+            hard = knock_on + vanish + photons
+            shares = np.divide([knock_on, vanish], hard, out=np.zeros((2, hard.size)), where=hard > 0)
+            path = _path_length(energies, stopping, cuts.electron)
+            columns.append(np.stack([stopping, scatter, hard, *shares, path], axis=-1))
         screening.append(limit)
         moments.append(series)
-    rates = np.stack([np.array(column) for column in (stopping, scatter, hard, moller)], axis=-1)
+    both = np.array(rates + positron_rates)
     strength = np.minimum(
-        LARGEST_STRENGTH, (LARGEST_LOSS * energies * rates[..., 1] / rates[..., 0]).min(axis=0)
+        largest_strength, (largest_loss * energies * both[..., 1] / both[..., 0]).min(axis=0)
     )
     # A step that ends in the table's lowest bins needs no finer distribution than the others.
     strength = np.maximum(strength, 1e-3)
     return ElectronTables(
         first=float(np.log(energies[0])),
         per_step=float(1 / np.log(energies[1] / energies[0])),
-        rates=rates,
+        rates=both,
         screening=np.array(screening),
         strength=strength,
         deflection=np.array([deflections(series, strength) for series in moments]),
         largest_log=LARGEST_LOG,
     )
+
+
+def _path_length(
+    energies: NDArray[np.float64], power: NDArray[np.float64], last: float
+) -> NDArray[np.float64]:
+    """Path, g/cm2, to an energy where it ends: the longest, as hard collisions are left out."""
+    per_log = energies / power
+    steps = np.diff(np.log(energies)) * (per_log[1:] + per_log[:-1]) / 2
+    path = np.concatenate([[0.0], np.cumsum(steps)])
+    return np.asarray(path - np.interp(np.log(last), np.log(energies), path))
 
 
 def _mean_z(material: Material) -> float:

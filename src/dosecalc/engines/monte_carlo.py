@@ -56,6 +56,9 @@ class MonteCarloSettings:
         Kinetic energy below which electrons are absorbed where they are, and photons likewise.
     knock_on_mev, bremsstrahlung_mev : float
         Least energy of the electrons and photons set free that are followed on their own.
+    confined_mev : float
+        Electrons of less than this kinetic energy that cannot leave their voxel are absorbed
+        there.
     splitting : int
         Interactions per photon, each with that share of its weight.
     arc_bin_deg, fluence_pixel_mm : float
@@ -71,6 +74,7 @@ class MonteCarloSettings:
     photon_cut_mev: float = 0.01
     knock_on_mev: float = 0.2
     bremsstrahlung_mev: float = 0.05
+    confined_mev: float = 1.0
     splitting: int = 48
     arc_bin_deg: float = 4.0
     fluence_pixel_mm: float = 1.0
@@ -112,6 +116,7 @@ class MonteCarloSettings:
             self.photon_cut_mev,
             self.knock_on_mev,
             self.bremsstrahlung_mev,
+            self.confined_mev,
             self.splitting,
         )
 

@@ -14,7 +14,16 @@ import numpy as np
 
 from dosecalc.core._jit import jit, jit_inline
 from dosecalc.core.transport.random import uniform
-from dosecalc.core.transport.sampling import MASS, azimuth, bremsstrahlung, moller, turn
+from dosecalc.core.transport.sampling import (
+    MASS,
+    annihilation,
+    azimuth,
+    bhabha,
+    bremsstrahlung,
+    moller,
+    turn,
+)
+from dosecalc.core.transport.tally import deposit, deposit_along
 
 __all__ = ["CHARGE", "ENERGY", "WEIGHT", "follow_electrons", "new_stacks", "push"]
 
@@ -25,7 +34,10 @@ _DEPTH = 1000
 _FAR = 1e30
 
 # What ends a straight piece of a track.
-_WALL, _SCATTER, _COLLISION = 0, 1, 2
+_WALL, _SCATTER, _COLLISION, _PAUSE = 0, 1, 2, 3
+
+# No piece loses a larger share of its energy: rates are taken to change evenly along it.
+_LARGEST_LOSS = 0.2
 
 
 @jit
@@ -90,34 +102,75 @@ def _annihilate(place, voxel, weight, cuts, stream, photons):
 
 
 @jit
-def _collide(place, direction, voxel, energy, share, cuts, stream, particle, stacks):
-    """Set free a knock-on electron or a photon; returns energy and direction after it."""
-    weight, screening = particle
-    electrons, photons = stacks
-    c, s = azimuth(stream)
+def _annihilate_in_flight(place, direction, voxel, energy, weight, cuts, stream, photons):
+    """Send off the two photons of a positron that moves."""
+    if uniform(stream) * cuts.splitting >= 1.0:
+        return
+    first, cosine, second, other_cosine = annihilation(stream, energy)
     u, v, w = direction
-    if uniform(stream) < share:
-        if energy <= 2.0 * cuts.knock_on:
-            return energy, direction
+    c, s = azimuth(stream)
+    whole = weight * cuts.splitting
+    push(photons, place, turn(u, v, w, cosine, (c, s)), voxel, first, 0.0, whole)
+    push(photons, place, turn(u, v, w, other_cosine, (-c, -s)), voxel, second, 0.0, whole)
+
+
+@jit
+def _knock_on(place, direction, voxel, energy, charge, weight, cuts, stream, electrons):
+    """Set free an electron; returns energy and direction of the particle after it."""
+    u, v, w = direction
+    c, s = azimuth(stream)
+    if charge > 0:
+        freed, cosine, own = bhabha(stream, energy, cuts.knock_on)
+    else:
         freed, cosine, own = moller(stream, energy, cuts.knock_on)
-        push(electrons, place, turn(u, v, w, cosine, (c, s)), voxel, freed, -1.0, weight)
-        return energy - freed, turn(u, v, w, own, (-c, -s))
-    if energy <= cuts.bremsstrahlung:
-        return energy, direction
-    photon, cosine = bremsstrahlung(stream, energy, cuts.bremsstrahlung, screening)
-    if uniform(stream) * cuts.splitting < 1.0:
-        ahead = turn(u, v, w, cosine, (c, s))
-        push(photons, place, ahead, voxel, photon, 0.0, weight * cuts.splitting)
-    return energy - photon, direction
+    push(electrons, place, turn(u, v, w, cosine, (c, s)), voxel, freed, -1.0, weight)
+    return energy - freed, turn(u, v, w, own, (-c, -s))
+
+
+@jit
+def _collide(place, direction, voxel, particle, shares, cuts, stream, screening, stacks):
+    """One hard collision; returns energy, charge (0 if it is gone) and direction after it."""
+    energy, charge, weight = particle
+    electrons, photons = stacks
+    chance = uniform(stream)
+    if chance < shares[0]:
+        if energy > (1.0 if charge > 0 else 2.0) * cuts.knock_on:
+            energy, direction = _knock_on(
+                place, direction, voxel, energy, charge, weight, cuts, stream, electrons
+            )
+    elif chance < shares[0] + shares[1]:
+        _annihilate_in_flight(place, direction, voxel, energy, weight, cuts, stream, photons)
+        return 0.0, 0.0, direction
+    elif energy > cuts.bremsstrahlung:
+        photon, cosine = bremsstrahlung(stream, energy, cuts.bremsstrahlung, screening)
+        if uniform(stream) * cuts.splitting < 1.0:
+            u, v, w = direction
+            ahead = turn(u, v, w, cosine, azimuth(stream))
+            push(photons, place, ahead, voxel, photon, 0.0, weight * cuts.splitting)
+        energy -= photon
+    return energy, charge, direction
 
 
 @jit_inline
 def _rate(rates, material, at, which):
-    """One of the rates of `ElectronTables` at a place on the grid of ln E, and its slope there."""
-    lower = min(max(int(at), 0), rates.shape[1] - 2)
-    value = rates[material, lower, which]
-    slope = rates[material, lower + 1, which] - value
-    return value + (at - lower) * slope, slope
+    """One of the rates of `ElectronTables` at a place on the grid of ln E, and its slope per node.
+
+    The slope reaches down a node farther than the place, where the rest of a piece will be.
+    """
+    lower = min(max(int(at), 1), rates.shape[1] - 2)
+    value, above = rates[material, lower, which], rates[material, lower + 1, which]
+    slope = 0.5 * (above - rates[material, lower - 1, which])
+    return value + (at - lower) * (above - value), slope
+
+
+@jit_inline
+def _nearest_face(place, voxel, spacing):
+    """Distance to the nearest face of a voxel."""
+    nearest = _FAR
+    for axis in range(3):
+        above = place[axis] - voxel[axis] * spacing[axis]
+        nearest = min(nearest, min(above, spacing[axis] - above))
+    return nearest
 
 
 @jit_inline
@@ -128,7 +181,8 @@ def _bend(rate, per_node, fall, within):
     from where the piece starts would make the dose depend on the size of voxels, whose
     faces end pieces.
     """
-    return max(-per_node * fall, -0.49 * rate / within)
+    bend = -per_node * fall
+    return bend if bend * within > -0.49 * rate else -0.49 * rate / within
 
 
 @jit_inline
@@ -155,35 +209,40 @@ def _follow(matter, tables, cuts, stream, electrons, photons, tally):
     # meet at its count of references.
     densities, materials = matter.density, matter.material
     rates, deflections, strengths = tables.rates, tables.deflection, tables.strength
-    last = strengths.size - 1
+    last, kinds = strengths.size - 1, deflections.shape[0]
     hard = -np.log(uniform(stream))
     (to_x, step_x), (to_y, step_y), (to_z, step_z) = _towards(u), _towards(v), _towards(w)
-    at = 0.0
-    fresh, hinge_ahead, node, left, behind = True, True, 0, 0.0, 0.0
+    at = (np.log(max(energy, cuts.electron)) - tables.first) * tables.per_step
+    # Of the strength of a step, which share is used up before the hinge is drawn evenly.
+    node = min(int(at + uniform(stream)), last)
+    left = strengths[node] * uniform(stream)
+    behind = strengths[node] - left
+    turned = True
     while True:
-        if energy <= cuts.electron:
-            tally[k, j, i] += energy * weight
+        if energy <= cuts.electron or charge == 0:
+            deposit(tally, energy * weight, (i, j, k), (x, y, z), (u, v, w))
             if charge > 0:
                 _annihilate((x, y, z), (i, j, k), weight, cuts, stream, photons)
             return 0.0
-        if fresh:
-            # A step; which share of its strength is used up before the hinge is drawn evenly.
-            at = (np.log(energy) - tables.first) * tables.per_step
-            node = min(max(int(at + uniform(stream)), 0), last)
-            behind = strengths[node] * uniform(stream)
-            left = strengths[node] - behind
-            fresh, hinge_ahead = False, True
         m, rho = int(materials[k, j, i]), float(densities[k, j, i])
+        if turned and energy < cuts.confined and charge < 0:
+            nearest = _nearest_face((x, y, z), (i, j, k), (hx, hy, hz))
+            if _rate(rates, m, at, 5)[0] < nearest * rho:
+                deposit(tally, energy * weight, (i, j, k), (x, y, z), (u, v, w))
+                return 0.0
+        turned = False
         wall_x = _wall(x, to_x, step_x, i, hx)
         wall_y = _wall(y, to_y, step_y, j, hy)
         wall_z = _wall(z, to_z, step_z, k, hz)
         length, event = min(wall_x, min(wall_y, wall_z)), _WALL
         if rho > 0:
-            stopping, slope = _rate(rates, m, at, 0)
-            scatter, per_node = _rate(rates, m, at, 1)
-            fall = 0.5 * stopping * rho * tables.per_step / energy
+            per_path = rho * tables.per_step / energy
+            rates_of = m + kinds if charge > 0 else m
+            stopping, slope = _rate(rates, rates_of, at, 0)
+            scatter, per_node = _rate(rates, rates_of, at, 1)
+            fall = 0.5 * stopping * per_path
             scatter, bend = scatter * rho, _bend(scatter, per_node, fall, length) * rho
-            rate, per_node = _rate(rates, m, at, 2)
+            rate, per_node = _rate(rates, rates_of, at, 2)
             rate, bow = rate * rho, _bend(rate, per_node, fall, length) * rho
             reach = _reach(left, scatter, bend, length)
             if reach < length:
@@ -191,25 +250,23 @@ def _follow(matter, tables, cuts, stream, electrons, photons, tally):
             reach = _reach(hard, rate, bow, length)
             if reach < length:
                 length, event = reach, _COLLISION
-            lost = stopping * rho * length
+            longest = _LARGEST_LOSS * energy / (stopping * rho)
+            if longest < length:
+                length, event = longest, _PAUSE
             # By the stopping power halfway along the path.
-            lost *= 1.0 - 0.5 * lost / energy * slope * tables.per_step / stopping
+            lost = stopping * rho * length * (1.0 - 0.5 * slope * per_path * length)
             if lost >= energy - cuts.electron:
                 length *= (energy - cuts.electron) / lost
-                tally[k, j, i] += energy * weight
+                deposit_along(
+                    tally, energy * weight, (i, j, k), (x, y, z), (u, v, w), length, stream
+                )
                 if charge > 0:
                     place = (x + u * length, y + v * length, z + w * length)
                     _annihilate(place, (i, j, k), weight, cuts, stream, photons)
                 return 0.0
-            tally[k, j, i] += lost * weight
-            part = lost / energy
+            deposit_along(tally, lost * weight, (i, j, k), (x, y, z), (u, v, w), length, stream)
             energy -= lost
-            # ln(1 - part), to 1e-5 for the shares that are lost in a step.
-            at -= (
-                part
-                * (1 + part * (1 / 2 + part * (1 / 3 + part * (1 / 4 + part / 5))))
-                * (tables.per_step)
-            )
+            at = (np.log(energy) - tables.first) * tables.per_step
             left -= (scatter + bend * length) * length
             hard -= (rate + bow * length) * length
         x += u * length
@@ -225,28 +282,30 @@ def _follow(matter, tables, cuts, stream, electrons, photons, tally):
             if i < 0 or j < 0 or k < 0 or i >= nx or j >= ny or k >= nz:
                 # A positron that leaves takes its rest energy and an electron's with it.
                 return (energy + (2.0 * MASS if charge > 0 else 0.0)) * weight
-        elif event == _SCATTER and not hinge_ahead:
-            fresh = True
-        else:
+        elif event != _PAUSE:
             if event == _SCATTER:
                 deflection = _deflect(deflections, m, node, tables.largest_log, stream)
                 u, v, w = turn(u, v, w, 1.0 - deflection, azimuth(stream))
-                left, hinge_ahead = behind, False
+                # What is left of this step, and the next up to its hinge.
+                node = min(int(at + uniform(stream)), last)
+                ahead = strengths[node] * uniform(stream)
+                left, behind = behind + ahead, strengths[node] - ahead
+                turned = True
             else:
                 hard = -np.log(uniform(stream))
-                knock_on = _rate(rates, m, at, 3)[0]
-                energy, (u, v, w) = _collide(
+                shares = (_rate(rates, rates_of, at, 3)[0], _rate(rates, rates_of, at, 4)[0])
+                energy, charge, (u, v, w) = _collide(
                     (x, y, z),
                     (u, v, w),
                     (i, j, k),
-                    energy,
-                    knock_on,
+                    (energy, charge, weight),
+                    shares,
                     cuts,
                     stream,
-                    (weight, tables.screening[m]),
+                    tables.screening[m],
                     (electrons, photons),
                 )
-                at = (np.log(max(energy, 1e-6)) - tables.first) * tables.per_step
+                at = (np.log(max(energy, cuts.electron)) - tables.first) * tables.per_step
             (to_x, step_x), (to_y, step_y), (to_z, step_z) = _towards(u), _towards(v), _towards(w)
 
 

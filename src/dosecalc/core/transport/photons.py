@@ -28,12 +28,20 @@ from dosecalc.core.transport.sampling import (
     pair,
     pair_cosine,
     photoelectron_cosine,
+    rayleigh_cosine,
     turn,
 )
+from dosecalc.core.transport.tally import deposit
 
-__all__ = ["enter", "follow_photons"]
+__all__ = ["enter", "follow_photons", "interact", "interaction"]
 
 _FAR = 1e30
+
+# What photons do, in the order of the shares in `PhotonTables`; what is left are pairs.
+COMPTON, PHOTOELECTRIC, COHERENT, PAIR = 0, 1, 2, 3
+
+# Photons of less energy, MeV, have fewer interactions in proportion: those matter less.
+_WHOLE_SPLITTING = 1.0
 
 
 @jit
@@ -58,14 +66,29 @@ def enter(matter, place, direction):
 def _set_free(kinetic, charge, place, direction, voxel, weight, cuts, tally, electrons):
     """Put an electron on the stack, or absorb it here if it is below the cut-off and negative."""
     if kinetic <= cuts.electron and charge < 0:
-        tally[voxel[2], voxel[1], voxel[0]] += kinetic * weight
+        deposit(tally, kinetic * weight, voxel, place, direction)
         return
     push(electrons, place, direction, voxel, max(kinetic, 0.0), charge, weight)
 
 
 @jit
-def _interact(kind, energy, place, direction, voxel, weight, goes_on, cuts, stream, stacks, tally):
-    """One interaction of a part `weight` of a photon.
+def interaction(tables, material, at, energy, stream):
+    """Choose one of the four interactions; `at` is the node of ln E below and the share above."""
+    node, share = at
+    chance = uniform(stream)
+    for kind in (COMPTON, PHOTOELECTRIC, COHERENT):
+        lower = tables.shares[material, node, kind]
+        chance -= lower + share * (tables.shares[material, node + 1, kind] - lower)
+        if chance < 0:
+            return kind
+    return PAIR if energy > 2.0 * MASS else PHOTOELECTRIC
+
+
+@jit
+def interact(
+    kind, energy, form, place, direction, voxel, weight, goes_on, cuts, stream, stacks, tally
+):
+    """One interaction of a part `weight` of a photon, of a kind that `interaction` names.
 
     A scattered photon goes on with `goes_on`, the photon's whole weight, or not at all if that
     is zero.
@@ -74,17 +97,21 @@ def _interact(kind, energy, place, direction, voxel, weight, goes_on, cuts, stre
     u, v, w = direction
     around = azimuth(stream)
     opposite = (-around[0], -around[1])
-    if kind == 0:
+    if kind == COHERENT:
+        if goes_on > 0:
+            way = turn(u, v, w, rayleigh_cosine(stream, form), around)
+            push(photons, place, way, voxel, energy, 0.0, goes_on)
+    elif kind == COMPTON:
         scattered, cosine, electron_cosine = compton(stream, energy)
         electron_way = turn(u, v, w, electron_cosine, opposite)
         freed = energy - scattered
         _set_free(freed, -1.0, place, electron_way, voxel, weight, cuts, tally, electrons)
         if scattered <= cuts.photon:
-            tally[voxel[2], voxel[1], voxel[0]] += scattered * weight
+            deposit(tally, scattered * weight, voxel, place, turn(u, v, w, cosine, around))
         elif goes_on > 0:
             way = turn(u, v, w, cosine, around)
             push(photons, place, way, voxel, scattered, 0.0, goes_on)
-    elif kind == 1:
+    elif kind == PHOTOELECTRIC:
         way = direction
         if energy > cuts.electron:
             way = turn(u, v, w, photoelectron_cosine(stream, energy), around)
@@ -119,7 +146,7 @@ def _follow(matter, tables, electron_tables, cuts, stream, photons, electrons, t
     hx, hy, hz = matter.spacing
     densities, materials, totals = matter.density, matter.material, tables.total
     nz, ny, nx = densities.shape
-    parts = cuts.splitting
+    parts = min(cuts.splitting, 1 + int(cuts.splitting * energy / _WHOLE_SPLITTING))
     offset = uniform(stream)
     chosen = int(uniform(stream) * parts)
     number, depth = 0, 0.0
@@ -144,19 +171,12 @@ def _follow(matter, tables, electron_tables, cuts, stream, photons, electrons, t
         while target < depth_behind:
             distance = travelled + (target - depth) / rate
             place = (x + u * distance, y + v * distance, z + w * distance)
-            chance = uniform(stream)
-            kind = 2
-            below = tables.compton[m, node] * (1 - share) + tables.compton[m, node + 1] * share
-            if chance < below:
-                kind = 0
-            else:
-                below += tables.photoelectric[m, node] * (1 - share)
-                below += tables.photoelectric[m, node + 1] * share
-                if chance < below or energy <= 2.0 * MASS:
-                    kind = 1
-            _interact(
+            kind = interaction(tables, m, (node, share), energy, stream)
+            form = tables.form[m, node] + share * (tables.form[m, node + 1] - tables.form[m, node])
+            interact(
                 kind,
                 energy,
+                form,
                 place,
                 (u, v, w),
                 (i, j, k),

@@ -12,7 +12,9 @@ from dosecalc.core._jit import jit, jit_inline
 from dosecalc.core.transport.random import uniform
 
 __all__ = [
+    "annihilation",
     "azimuth",
+    "bhabha",
     "bremsstrahlung",
     "bremsstrahlung_shape",
     "compton",
@@ -20,6 +22,7 @@ __all__ = [
     "pair",
     "pair_cosine",
     "photoelectron_cosine",
+    "rayleigh_cosine",
     "turn",
 ]
 
@@ -52,8 +55,8 @@ def turn(u, v, w, cosine, around):
     x = u * cosine + (a * u * w - b * v) / root
     y = v * cosine + (a * v * w + b * u) / root
     z = w * cosine - a * root
-    # Rounding would add up over thousands of turns.
-    norm = 1.0 / np.sqrt(x * x + y * y + z * z)
+    # Rounding would add up over thousands of turns; so near 1 this is 1 / sqrt.
+    norm = 1.5 - 0.5 * (x * x + y * y + z * z)
     return x * norm, y * norm, z * norm
 
 
@@ -81,6 +84,21 @@ def compton(stream, energy):
     momentum = np.sqrt(kinetic * (kinetic + 2.0 * MASS))
     along = energy * (1.0 - ratio * cosine)
     return energy * ratio, cosine, min(1.0, along / momentum) if momentum > 0 else 1.0
+
+
+@jit
+def rayleigh_cosine(stream, form):
+    """Cosine of a photon scattered coherently: Thomson's times the square of a form factor.
+
+    The form factor is that of a charge that falls exponentially, 1 / (1 + form u)^2 with
+    u = (1 - cosine) / 2, and is scaled so that the cross section is right.
+    """
+    end = 1.0 - (1.0 + form) ** -3
+    while True:
+        u = ((1.0 - uniform(stream) * end) ** (-1.0 / 3.0) - 1.0) / form
+        cosine = 1.0 - 2.0 * u
+        if 2.0 * uniform(stream) < 1.0 + cosine * cosine:
+            return cosine
 
 
 @jit
@@ -146,6 +164,67 @@ def moller(stream, kinetic, cutoff):
         freed,
         np.sqrt(min(1.0, freed * ratio / (freed + 2.0 * MASS))),
         np.sqrt(min(1.0, kept * ratio / (kept + 2.0 * MASS))),
+    )
+
+
+@jit
+def bhabha(stream, kinetic, cutoff):
+    """Kinetic energy of an electron that a positron sets free, and cosines of both.
+
+    Bhabha, Proc R Soc A 154:195 (1936), from `cutoff` to the whole kinetic energy.
+    """
+    b1, b2, b3, b4, beta2 = _bhabha_terms(kinetic)
+    low = cutoff / kinetic
+    while True:
+        share = low / (1.0 - uniform(stream) * (1.0 - low))
+        bracket = 1.0 - beta2 * share * (b1 - share * (b2 - share * (b3 - share * b4)))
+        if uniform(stream) < bracket:
+            break
+    freed, kept = share * kinetic, (1.0 - share) * kinetic
+    ratio = (kinetic + 2.0 * MASS) / kinetic
+    return (
+        freed,
+        np.sqrt(min(1.0, freed * ratio / (freed + 2.0 * MASS))),
+        np.sqrt(min(1.0, kept * ratio / (kept + 2.0 * MASS))),
+    )
+
+
+@jit
+def _bhabha_terms(kinetic):
+    y = 1.0 / (kinetic / MASS + 2.0)
+    factor = 1.0 - 2.0 * y
+    b4 = factor**3
+    gamma = kinetic / MASS + 1.0
+    return 2.0 - y * y, factor * (3.0 + y * y), b4 + factor**2, b4, 1.0 - 1.0 / gamma**2
+
+
+@jit
+def annihilation(stream, kinetic):
+    """Energies and cosines of the two photons of a positron that annihilates in flight.
+
+    Heitler, The Quantum Theory of Radiation (1954), electrons at rest: the share z of one
+    photon goes as -(g + 1)^2 + (g^2 + 4 g + 1) / z - 1 / z^2, g the total energy of the positron
+    in units of m.
+    """
+    gamma = kinetic / MASS + 1.0
+    root = np.sqrt(gamma * gamma - 1.0)
+    least = 1.0 / (gamma + 1.0 + root)
+    middle = gamma * gamma + 4.0 * gamma + 1.0
+    # z times the distribution is largest where z^2 (g + 1)^2 = 1.
+    largest = middle - 2.0 * (gamma + 1.0)
+    while True:
+        share = least * ((1.0 - least) / least) ** uniform(stream)
+        value = middle - (gamma + 1.0) ** 2 * share - 1.0 / share
+        if uniform(stream) * largest < value:
+            break
+    total = kinetic + 2.0 * MASS
+    cosine = (gamma + 1.0 - 1.0 / share) / root
+    other = (gamma + 1.0 - 1.0 / (1.0 - share)) / root
+    return (
+        share * total,
+        min(1.0, max(-1.0, cosine)),
+        (1.0 - share) * total,
+        min(1.0, max(-1.0, other)),
     )
 
 

@@ -27,27 +27,32 @@ class PhotonTables(NamedTuple):
     """Photon cross sections on an even grid of ln E.
 
     first, per_step : ln of the lowest energy, MeV, and nodes per unit of ln E
-    total : (nmaterials, ne) float64, cm2/g, without coherent scattering
-    compton, photoelectric : (nmaterials, ne) float64
-        Share of the total; what is left is pair production.
+    total : (nmaterials, ne) float64, cm2/g
+    shares : (nmaterials, ne, 3) float64
+        Of incoherent scattering, photoelectric effect and coherent scattering in the total;
+        what is left is pair production.
+    form : (nmaterials, ne) float64
+        s of `rayleigh_cosine`, the forward bias of coherent scattering.
     """
 
     first: float
     per_step: float
     total: NDArray[np.float64]
-    compton: NDArray[np.float64]
-    photoelectric: NDArray[np.float64]
+    shares: NDArray[np.float64]
+    form: NDArray[np.float64]
 
 
 class ElectronTables(NamedTuple):
     """What happens to electrons, on an even grid of ln of the kinetic energy.
 
     first, per_step : ln of the lowest energy, MeV, and nodes per unit of ln E
-    rates : (nmaterials, ne, 4), side by side so that they are read together:
+    rates : (2 nmaterials, ne, 6), of electrons, then of positrons, side by side so that they
+        are read together:
         stopping power by all that is not followed one by one, MeV cm2/g;
         inverse transport mean free path, cm2/g;
         cross section of collisions that are followed one by one, cm2/g;
-        share of knock-on electrons in it, the rest being photons
+        share of knock-on electrons in it, and of annihilation, the rest being photons;
+        length of path, g/cm2, down to the cut-off if no collision is hard
     screening : (nmaterials,), limit of the argument of the logarithm in bremsstrahlung
     strength : (ne,), transport mean free paths in a step that starts at this energy
     deflection : (nmaterials, ne, nodes), 1 - cosine after such a step, by -ln(1 - r)
@@ -68,6 +73,9 @@ class Cuts(NamedTuple):
 
     electron, photon : kinetic energy, energy
     knock_on, bremsstrahlung : least energy of those followed one by one
+    confined : kinetic energy
+        An electron below it that cannot leave its voxel is absorbed there, and sets no
+        photons free.
     splitting : int
         Interactions that each photon has on its way, each with that share of its weight.
     """
@@ -76,6 +84,7 @@ class Cuts(NamedTuple):
     photon: float
     knock_on: float
     bremsstrahlung: float
+    confined: float
     splitting: int
 
 
