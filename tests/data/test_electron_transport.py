@@ -12,13 +12,15 @@ from dosecalc.core.transport.tables import Cuts, ElectronTables
 from dosecalc.data.electron_transport import (
     LARGEST_LOG,
     NODES,
+    annihilation_cross_section,
+    bhabha_cross_section,
     deflections,
     moller_cross_section,
     radiative_stopping_power,
     scattering_moments,
 )
 from dosecalc.data.electrons import collision_stopping_power
-from dosecalc.data.materials import load_material
+from dosecalc.data.materials import atomic_weight, load_material
 from dosecalc.engines.mc_tables import electron_tables
 
 Array = NDArray[np.float64]
@@ -155,3 +157,43 @@ def test_mass_scattering_power_of_water(kinetic: float, power: float) -> None:
     """
     rate, _ = scattering_moments(load_material("water"), np.array([kinetic]))
     assert 2 * rate[0] == pytest.approx(power, rel=0.1)
+
+
+@pytest.mark.parametrize("kinetic", [0.1, 0.5, 1.0, 10.0])
+def test_stopping_power_of_positrons(kinetic: float) -> None:
+    """Against the closed form of ICRU Report 37 (1984), eq. 2.11, for losses of any size."""
+    water = load_material("water")
+    tau = kinetic / 0.51099895
+    beta2, y = tau * (tau + 2) / (tau + 1) ** 2, 1 / (tau + 2)
+    positrons = 2 * np.log(2) - beta2 / 12 * (23 + 14 * y + 10 * y**2 + 4 * y**3)
+    electrons = (1 - beta2) * (1 + tau**2 / 8 - (2 * tau + 1) * np.log(2))
+    electrons_per_g = sum(w * z / atomic_weight(z) for z, w in water.elements.items())
+    expected = 0.153536 * electrons_per_g / beta2 * (positrons - electrons)
+    found = collision_stopping_power(water, kinetic, positron=True)
+    found -= collision_stopping_power(water, kinetic)
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("kinetic", [0.3, 1.0, 6.0, 20.0])
+def test_what_is_not_lost_continuously_is_lost_to_bhabha_collisions(kinetic: float) -> None:
+    """The stopping power above a cut-off is the integral of loss times cross section."""
+    water, cutoff = load_material("water"), 0.1
+    edges = np.geomspace(cutoff, kinetic, 4001)
+    above = np.array([bhabha_cross_section(water, np.array([kinetic]), e)[0] for e in edges])
+    lost = float((above[:-1] - above[1:]) @ np.sqrt(edges[1:] * edges[:-1]))
+    whole = collision_stopping_power(water, kinetic, positron=True)
+    soft = collision_stopping_power(water, kinetic, cutoff, positron=True)
+    assert whole - soft == pytest.approx(lost, rel=1e-5)
+
+
+def test_annihilation_in_flight_of_fast_and_slow_positrons() -> None:
+    """Per electron: pi r_e^2 / beta of slow ones; pi r_e^2 (ln 2g - 1) / g of fast ones."""
+    water = load_material("water")
+    electrons = 6.02214076e23 * sum(
+        w * z / atomic_weight(z) for z, w in water.elements.items()
+    )
+    area = np.pi * 2.8179403e-13**2
+    slow, fast = annihilation_cross_section(water, np.array([1e-6, 1e4])) / electrons
+    assert slow == pytest.approx(area / np.sqrt(2e-6 / 0.51099895), rel=1e-3)
+    gamma = 1e4 / 0.51099895
+    assert fast == pytest.approx(area * (np.log(2 * gamma) - 1) / gamma, rel=1e-3)

@@ -177,10 +177,11 @@ def coefficients(material: Material, energies: NDArray[np.float64]) -> Coefficie
     )
 
 
-def thomson_cross_section(material: Material) -> NDArray[np.float64]:
-    """Mass cross section, cm2/g, if all electrons of an atom scattered light in phase.
+def thomson_cross_section(material: Material, *, in_phase: bool) -> float:
+    """Mass cross section, cm2/g, for free electrons to scatter light, 0.66524587 barn each.
 
-    Z^2 times that of Thomson per atom, 0.66524587 barn.
+    In phase the electrons of an atom count with the square of their number.
     """
-    per_atom = sum(w * z**2 / atomic_weight(z) for z, w in material.elements.items())
-    return np.asarray(0.66524587 * _AVOGADRO_BARN * per_atom)
+    power = 2 if in_phase else 1
+    per_atom = sum(w * z**power / atomic_weight(z) for z, w in material.elements.items())
+    return 0.66524587 * _AVOGADRO_BARN * float(per_atom)

@@ -6,11 +6,13 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from dosecalc.beam.fluence import Fluence
 from dosecalc.core.transport.sampling import bremsstrahlung_shape
 from dosecalc.core.transport.tables import Cuts, ElectronTables, PhotonTables, Source
 from dosecalc.data.cross_sections import (
+    ELECTRON_MASS_MEV,
     coefficients,
     partial_coefficients,
     thomson_cross_section,
@@ -61,6 +63,7 @@ def photon_tables(names: tuple[str, ...]) -> PhotonTables:
         total,
         shares / total[..., None],
         np.array([_form(m, p["rayleigh"]) for m, p in zip(materials, parts, strict=True)]),
+        np.array([_binding(material) for material in materials]),
     )
 
 
@@ -69,7 +72,7 @@ def _form(material: Material, coherent: NDArray[np.float64]) -> NDArray[np.float
 
     Without a form factor an atom would scatter as Z electrons in phase, 8/3 pi r_e^2 Z^2.
     """
-    in_phase = thomson_cross_section(material)
+    in_phase = thomson_cross_section(material, in_phase=True)
     u = np.linspace(0, 1, 2001)
     forms = np.geomspace(1e-4, 1e9, 400)
     # Evenly spaced in ln(1 + s u), where the forward peak is wide.
@@ -78,6 +81,31 @@ def _form(material: Material, coherent: NDArray[np.float64]) -> NDArray[np.float
     per_log = shifted**-3 * (1 + (1 - 2 * place) ** 2) / 2
     shares = np.trapezoid(per_log, u, axis=1) * np.log1p(forms) / forms / (2 / 3)
     return np.exp(np.interp(np.log(coherent / in_phase), np.log(shares[::-1]), np.log(forms[::-1])))
+
+
+# Where binding takes a few per cent of the incoherent cross section.
+_BOUND_MEV = 0.05
+
+
+def _binding(material: Material) -> float:
+    """Give what `compton` takes for binding, from its share of the cross section at 50 keV.
+
+    Hydrogen's form is used for all elements; in it the momentum counts that is transferred, so
+    the number goes with the square of the energy.
+    """
+    edges = np.geomspace(1e-8, 1, 20_001)
+    u, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
+    ratio = 1 / (1 + 2 * _BOUND_MEV / ELECTRON_MASS_MEV * u)
+    free = ratio**2 * (ratio + 1 / ratio - 4 * u * (1 - u)) * width
+    found = partial_coefficients(material, np.array([_BOUND_MEV]))["compton_incoherent"][0]
+    # Klein and Nishina: 2 pi r_e^2 = 3/4 of Thomson's cross section, for each electron.
+    share = found / (free.sum() * 0.75 * thomson_cross_section(material, in_phase=False))
+
+    def surplus(log_binding: float) -> float:
+        bound = 1 - (1 + np.exp(log_binding) * u) ** -4
+        return float(free @ bound / free.sum() - share)
+
+    return float(np.exp(brentq(surplus, 0.0, 15.0))) / _BOUND_MEV**2
 
 
 def electron_tables(

@@ -12,7 +12,9 @@ from dosecalc.core._jit import jit
 from dosecalc.core.transport.random import STREAM_WORDS, restart, uniform
 from dosecalc.core.transport.sampling import (
     MASS,
+    annihilation,
     azimuth,
+    bhabha,
     bremsstrahlung,
     bremsstrahlung_shape,
     compton,
@@ -20,18 +22,24 @@ from dosecalc.core.transport.sampling import (
     pair,
     pair_cosine,
     photoelectron_cosine,
+    rayleigh_cosine,
     turn,
 )
+from dosecalc.data.cross_sections import partial_coefficients, thomson_cross_section
+from dosecalc.data.electron_transport import bhabha_cross_section
+from dosecalc.data.materials import load_material
+from dosecalc.engines.mc_tables import photon_tables
 
 Array = NDArray[np.float64]
 COUNT = 50_000
 SIGMAS = 4.0
+FREE = 1e30
 
 
 @jit
-def many_compton(stream, energy, result):
+def many_compton(stream, energy, binding, result):
     for index in range(len(result)):
-        result[index] = compton(stream, energy)
+        result[index] = compton(stream, energy, binding)
 
 
 @jit
@@ -44,6 +52,24 @@ def many_pairs(stream, energy, result):
 def many_moller(stream, kinetic, cutoff, result):
     for index in range(len(result)):
         result[index] = moller(stream, kinetic, cutoff)
+
+
+@jit
+def many_bhabha(stream, kinetic, cutoff, result):
+    for index in range(len(result)):
+        result[index] = bhabha(stream, kinetic, cutoff)
+
+
+@jit
+def many_annihilations(stream, kinetic, result):
+    for index in range(len(result)):
+        result[index] = annihilation(stream, kinetic)
+
+
+@jit
+def many_rayleigh(stream, form, result):
+    for index in range(len(result)):
+        result[index, 0] = rayleigh_cosine(stream, form)
 
 
 @jit
@@ -106,15 +132,17 @@ def momentum(kinetic: Array | float) -> Array:
     return np.sqrt(np.asarray(kinetic) * (np.asarray(kinetic) + 2 * MASS))
 
 
+@pytest.mark.parametrize("binding", [10.0, FREE], ids=["bound", "free"])
 @pytest.mark.parametrize("energy", [0.05, 0.5, 2.0, 10.0])
-def test_compton_moments(energy: float) -> None:
+def test_compton_moments(energy: float, binding: float) -> None:
     """Of energy and angle, against Klein and Nishina's cross section per solid angle."""
-    scattered, cosine, _ = sample(many_compton, energy, columns=3)
+    scattered, cosine, _ = sample(many_compton, energy, binding, columns=3)
     # Evenly in ln of 1 - cosine + 1/k, in which high energies are smooth.
     shift = MASS / energy
     lost = np.exp(np.linspace(np.log(shift), np.log(2 + shift), 20_001)) - shift
     ratio = 1 / (1 + energy / MASS * lost)
     weight = ratio**2 * (ratio + 1 / ratio - lost * (2 - lost)) * (lost + shift)
+    weight *= 1 - (1 + binding * lost / 2) ** -4
     weight /= weight.sum() - 0.5 * (weight[0] + weight[-1])
     weight[[0, -1]] *= 0.5
     for power in (1, 2, 3):
@@ -125,7 +153,7 @@ def test_compton_moments(energy: float) -> None:
 
 @pytest.mark.parametrize("energy", [0.05, 0.5, 2.0, 10.0])
 def test_compton_conserves_energy_and_momentum(energy: float) -> None:
-    scattered, cosine, electron_cosine = sample(many_compton, energy, columns=3)
+    scattered, cosine, electron_cosine = sample(many_compton, energy, FREE, columns=3)
     electron = momentum(energy - scattered)
     # Of the smallest transfers, the electron's momentum is a difference that loses digits.
     limit = 1e-7 * energy
@@ -201,6 +229,71 @@ def test_moller_moments_and_kinematics(kinetic: float) -> None:
 
 
 @pytest.mark.parametrize("kinetic", [0.2, 1.0, 6.0, 20.0])
+def test_bhabha_moments_and_kinematics(kinetic: float) -> None:
+    """Against the differences of the cross section above a cut-off, which is closed."""
+    cutoff = 0.189
+    freed, cosine, own = sample(many_bhabha, kinetic, cutoff, columns=3)
+    assert cutoff <= freed.min()
+    assert freed.max() <= kinetic
+    edges = np.geomspace(cutoff, kinetic, 20_001)
+    water = load_material("water")
+    above = np.array([bhabha_cross_section(water, np.array([kinetic]), e)[0] for e in edges])
+    weight, nodes = above[:-1] - above[1:], np.sqrt(edges[1:] * edges[:-1])
+    for power in (1, 2, 3):
+        mean = float(weight @ (nodes / kinetic) ** power / weight.sum())
+        assert_mean((freed / kinetic) ** power, mean)
+    along = momentum(freed) * cosine + momentum(kinetic - freed) * own
+    np.testing.assert_allclose(along, momentum(kinetic), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kinetic", [0.05, 0.5, 2.0, 10.0])
+def test_annihilation_in_flight(kinetic: float) -> None:
+    """Energy and momentum are those of the positron; shares follow Heitler's distribution."""
+    first, cosine, second, other = sample(many_annihilations, kinetic, columns=4)
+    np.testing.assert_allclose(first + second, kinetic + 2 * MASS, rtol=1e-12)
+    np.testing.assert_allclose(first * cosine + second * other, momentum(kinetic), rtol=1e-9)
+    across = first * np.sqrt(1 - cosine**2) - second * np.sqrt(1 - other**2)
+    np.testing.assert_allclose(across, 0, atol=1e-6 * (kinetic + MASS))
+    gamma = kinetic / MASS + 1
+    least = 1 / (gamma + 1 + np.sqrt(gamma**2 - 1))
+    edges = np.geomspace(least, 1 - least, 40_001)
+    share = np.sqrt(edges[1:] * edges[:-1])
+    middle = gamma**2 + 4 * gamma + 1
+    weight = (-((gamma + 1) ** 2) + middle / share - 1 / share**2) * np.diff(edges)
+    assert weight.min() > 0
+    for power in (1, 2, 3):
+        mean = float(weight @ share**power / weight.sum())
+        assert_mean((first / (kinetic + 2 * MASS)) ** power, mean)
+
+
+@pytest.mark.parametrize("form", [1e-3, 2.5, 130.0, 1e6])
+def test_rayleigh_angles(form: float) -> None:
+    """Thomson's distribution times the square of the form factor."""
+    (cosine,) = sample(many_rayleigh, form)
+    edges = np.expm1(np.linspace(0, np.log1p(form), 40_001)) / form
+    u = (edges[1:] + edges[:-1]) / 2
+    weight = (1 + form * u) ** -4 * (1 + (1 - 2 * u) ** 2) * np.diff(edges)
+    for power in (1, 2):
+        assert_mean(((1 - cosine) / 2) ** power, float(weight @ u**power / weight.sum()))
+
+
+@pytest.mark.parametrize("name", ["water", "cortical_bone"])
+def test_form_factor_gives_the_coherent_cross_section(name: str) -> None:
+    """Integrated over all angles, at energies from 10 keV to 10 MeV, to 0.5 %: the table's grid."""
+    material, tables = load_material(name), photon_tables((name,))
+    for energy in (0.01, 0.06, 0.5, 10.0):
+        at = (np.log(energy) - tables.first) * tables.per_step
+        form = float(np.interp(at, np.arange(tables.form.shape[1]), tables.form[0]))
+        edges = np.expm1(np.linspace(0, np.log1p(form), 40_001)) / form
+        u = (edges[1:] + edges[:-1]) / 2
+        integral = (1 + form * u) ** -4 @ ((1 + (1 - 2 * u) ** 2) * np.diff(edges)) * 3 / 4
+        expected = partial_coefficients(material, np.array([energy]))["rayleigh"][0]
+        assert thomson_cross_section(material, in_phase=True) * integral == pytest.approx(
+            expected, rel=0.005
+        )
+
+
+@pytest.mark.parametrize("kinetic", [0.2, 1.0, 6.0, 20.0])
 def test_bremsstrahlung_moments(kinetic: float) -> None:
     cutoff, screening = 0.01, 150.0
     photon, cosine = sample(many_bremsstrahlung, kinetic, cutoff, screening, columns=2)
@@ -263,3 +356,17 @@ def test_turning_goes_evenly_around(direction: tuple[float, float, float]) -> No
 
 def test_a_million_turns_leave_a_unit_vector() -> None:
     assert np.linalg.norm(wander(new_stream(), 1_000_000)) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["water", "cortical_bone", "aluminium"])
+def test_binding_takes_its_share_of_the_incoherent_cross_section(name: str) -> None:
+    """XCOM's over Klein and Nishina's from 30 keV to 0.2 MeV, to 4 %: hydrogen's form for all."""
+    material, binding = load_material(name), photon_tables((name,)).binding[0]
+    free_electrons = thomson_cross_section(material, in_phase=False)
+    u = np.geomspace(1e-8, 1, 20_001)
+    for energy in (0.03, 0.1, 0.2):
+        ratio = 1 / (1 + 2 * energy / MASS * u)
+        free = ratio**2 * (ratio + 1 / ratio - 4 * u * (1 - u))
+        bound = np.trapezoid(free * (1 - (1 + binding * energy**2 * u) ** -4), u)
+        expected = partial_coefficients(material, np.array([energy]))["compton_incoherent"][0]
+        assert 0.75 * free_electrons * bound == pytest.approx(expected, rel=0.04)

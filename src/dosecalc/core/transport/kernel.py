@@ -18,7 +18,7 @@ from dosecalc.core.transport.electrons import (
     follow_electrons,
     new_stacks,
 )
-from dosecalc.core.transport.photons import interact, interaction
+from dosecalc.core.transport.photons import atom, interact, interaction
 from dosecalc.core.transport.random import STREAM_WORDS, restart, uniform
 from dosecalc.core.transport.tally import Sphere
 
@@ -45,13 +45,12 @@ def _interact_at(place, direction, energy, part, world, cuts, stream, stacks, ta
     node = min(max(int(at), 0), tables.total.shape[1] - 2)
     share = at - node
     kind = interaction(tables, 0, (node, share), energy, stream)
-    form = tables.form[0, node] + share * (tables.form[0, node + 1] - tables.form[0, node])
     tally.part[0] = part
     height = int(photons[0, 0])
     interact(
         kind,
         energy,
-        form,
+        atom(tables, 0, (node, share), energy),
         place,
         direction,
         (0, 0, 0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dosecalc.core._jit import jit
+from dosecalc.core._jit import jit, jit_inline
 from dosecalc.core.transport.electrons import (
     AT_X,
     AT_Y,
@@ -33,7 +33,7 @@ from dosecalc.core.transport.sampling import (
 )
 from dosecalc.core.transport.tally import deposit
 
-__all__ = ["enter", "follow_photons", "interact", "interaction"]
+__all__ = ["atom", "enter", "follow_photons", "interact", "interaction"]
 
 _FAR = 1e30
 
@@ -84,11 +84,22 @@ def interaction(tables, material, at, energy, stream):
     return PAIR if energy > 2.0 * MASS else PHOTOELECTRIC
 
 
+@jit_inline
+def atom(tables, material, at, energy):
+    """Forward bias of coherent scattering and binding in incoherent scattering."""
+    node, share = at
+    lower = tables.form[material, node]
+    form = lower + share * (tables.form[material, node + 1] - lower)
+    return form, tables.binding[material] * energy * energy
+
+
 @jit
 def interact(
-    kind, energy, form, place, direction, voxel, weight, goes_on, cuts, stream, stacks, tally
+    kind, energy, atom, place, direction, voxel, weight, goes_on, cuts, stream, stacks, tally
 ):
     """One interaction of a part `weight` of a photon, of a kind that `interaction` names.
+
+    atom : what `rayleigh_cosine` and `compton` have to know of it, see `atom`.
 
     A scattered photon goes on with `goes_on`, the photon's whole weight, or not at all if that
     is zero.
@@ -99,10 +110,10 @@ def interact(
     opposite = (-around[0], -around[1])
     if kind == COHERENT:
         if goes_on > 0:
-            way = turn(u, v, w, rayleigh_cosine(stream, form), around)
+            way = turn(u, v, w, rayleigh_cosine(stream, atom[0]), around)
             push(photons, place, way, voxel, energy, 0.0, goes_on)
     elif kind == COMPTON:
-        scattered, cosine, electron_cosine = compton(stream, energy)
+        scattered, cosine, electron_cosine = compton(stream, energy, atom[1])
         electron_way = turn(u, v, w, electron_cosine, opposite)
         freed = energy - scattered
         _set_free(freed, -1.0, place, electron_way, voxel, weight, cuts, tally, electrons)
@@ -172,11 +183,10 @@ def _follow(matter, tables, electron_tables, cuts, stream, photons, electrons, t
             distance = travelled + (target - depth) / rate
             place = (x + u * distance, y + v * distance, z + w * distance)
             kind = interaction(tables, m, (node, share), energy, stream)
-            form = tables.form[m, node] + share * (tables.form[m, node + 1] - tables.form[m, node])
             interact(
                 kind,
                 energy,
-                form,
+                atom(tables, m, (node, share), energy),
                 place,
                 (u, v, w),
                 (i, j, k),

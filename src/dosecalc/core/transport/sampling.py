@@ -61,11 +61,12 @@ def turn(u, v, w, cosine, around):
 
 
 @jit
-def compton(stream, energy):
+def compton(stream, energy, binding):
     """Energy of the scattered photon and cosines of photon and electron, after Klein and Nishina.
 
     By composition of 1/e and e and rejection (Butcher and Messel, Nucl Phys 20:15 (1960)),
-    e the ratio of the energies.
+    e the ratio of the energies. Electrons are bound: the angles are kept with the
+    probability 1 - 1 / (1 + binding u)^4, u = (1 - cosine) / 2, which is hydrogen's.
     """
     k = energy / MASS
     least = 1.0 / (1.0 + 2.0 * k)
@@ -77,7 +78,8 @@ def compton(stream, energy):
             ratio = np.sqrt(least * least + (1.0 - least * least) * uniform(stream))
         lost = (1.0 - ratio) / (k * ratio)  # 1 - cosine
         square = lost * (2.0 - lost)
-        if uniform(stream) < 1.0 - ratio * square / (1.0 + ratio * ratio):
+        free = 1.0 / (1.0 + 0.5 * binding * lost) ** 4
+        if uniform(stream) < (1.0 - ratio * square / (1.0 + ratio * ratio)) * (1.0 - free):
             break
     cosine = 1.0 - lost
     kinetic = energy * (1.0 - ratio)

@@ -33,6 +33,8 @@ class PhotonTables(NamedTuple):
         what is left is pair production.
     form : (nmaterials, ne) float64
         s of `rayleigh_cosine`, the forward bias of coherent scattering.
+    binding : (nmaterials,) float64, 1/MeV2
+        Of `compton`, by the square of the photon's energy.
     """
 
     first: float
@@ -40,6 +42,7 @@ class PhotonTables(NamedTuple):
     total: NDArray[np.float64]
     shares: NDArray[np.float64]
     form: NDArray[np.float64]
+    binding: NDArray[np.float64]
 
 
 class ElectronTables(NamedTuple):
