@@ -3,7 +3,7 @@
 Run ``python kernels/carry_reference.py ../shared/reference`` to write
 
 * ``xcom_photon.csv``: photon cross sections, elements of the shipped materials only;
-* ``edk_water.npz`` and ``edk_water.json``: energy deposition kernels in water;
+* ``radiative_stopping.csv``: radiative stopping powers of electrons in water and aluminium;
 * ``reference/*.npz``: axis curves and profiles of the validation cases.
 
 The originals are too large to ship and do not change; this records how the shipped
@@ -21,7 +21,6 @@ import numpy as np
 
 _HERE = Path(__file__).parent
 _ELEMENTS = {1, 6, 7, 8, 11, 12, 13, 15, 16, 17, 18, 19, 20, 22, 26, 29, 30, 53, 74, 82}
-_COMPONENTS = ("primary", "first_scatter", "second_scatter", "multiple_scatter", "radiative")
 
 
 def carry_cross_sections(reference: Path) -> None:
@@ -37,38 +36,27 @@ def carry_cross_sections(reference: Path) -> None:
     (_HERE / "xcom_photon.csv").write_text("\n".join(kept) + "\n")
 
 
-def carry_kernels(reference: Path) -> None:
-    """Join the kernels of all energies, single precision, without their uncertainties."""
-    with np.load(reference / "edk_water_open.npz") as data:
-        components = {name: data[name].astype(np.float32) for name in _COMPONENTS}
-        np.savez_compressed(
-            _HERE / "edk_water.npz",
-            energies_mev=data["energies_MeV"],
-            cone_edges_deg=data["cone_edges_deg"],
-            shell_edges_cm=data["shell_edges_cm"],
-            **components,
-        )
-    record = {
-        "name": "edk_water",
-        "version": 1,
-        "sha256": hashlib.sha256((_HERE / "edk_water.npz").read_bytes()).hexdigest(),
-        "description": "Energy deposition kernels in water (H2O, 1 g/cm3). A photon travelling "
-        "along +z is forced to interact at the centre of a sphere of 60 cm radius; arrays "
-        "[energy, cone, shell] hold the fraction of its energy deposited in a cell. Cone 0 is "
-        "forward.",
-        "components": {
-            "primary": "charged particles set in motion by the first interaction",
-            "first_scatter": "by first-scattered photons",
-            "second_scatter": "by second-scattered photons",
-            "multiple_scatter": "by photons scattered more than twice",
-            "radiative": "bremsstrahlung and annihilation photons",
-        },
-        "source": "EGSnrc EDKnrc, git 9edee3ebfda3d81d0e8eb033a7e76bf9a70e41ef, 500 000 histories "
-        "per energy, 700icru, ECUT 0.700 MeV (0.521 MeV at 0.1 to 0.5 MeV), PCUT 0.010 MeV, bound "
-        "Compton, Rayleigh, relaxation and spin on, XCOM cross sections",
-        "recipe": "kernels/carry_reference.py",
-    }
-    (_HERE / "edk_water.json").write_text(json.dumps(record, indent=1) + "\n")
+def carry_radiative_losses(reference: Path) -> None:
+    """Keep the radiative stopping powers of the two media between which others are interpolated."""
+    lines = (reference / "electron_stopping.csv").read_text().splitlines()
+    losses: dict[str, dict[float, str]] = {"water": {}, "aluminium": {}}
+    for line in lines:
+        cells = line.split(",")
+        if cells[0] in losses:
+            losses[cells[0]][float(cells[3])] = cells[5].strip()
+    rows = [
+        f"{energy:g},{losses['water'][energy]},{losses['aluminium'][energy]}"
+        for energy in losses["water"]
+    ]
+    header = [
+        "# Radiative mass stopping powers of electrons",
+        "# units: MeV, MeV cm2/g",
+        "# source: integrated from NIST bremsstrahlung data (EGSnrc "
+        "HEN_HOUSE/data/nist_brems.data, git 9edee3eb), by the project's reference run "
+        "(electron_stopping.csv)",
+        "kinetic_MeV,water,aluminium",
+    ]
+    (_HERE / "radiative_stopping.csv").write_text("\n".join(header + rows) + "\n")
 
 
 def carry_case(reference: Path, case: str) -> None:
@@ -119,7 +107,7 @@ def main() -> None:
     """Write all data files from the folder named on the command line."""
     reference = Path(sys.argv[1])
     carry_cross_sections(reference)
-    carry_kernels(reference)
+    carry_radiative_losses(reference)
     for path in sorted(reference.glob("S*.npz")):
         carry_case(reference, path.stem)
 

@@ -1,6 +1,6 @@
 """Make the energy deposition kernels in water with the Monte Carlo engine's own transport.
 
-Run ``python kernels/make_deposition_kernels.py`` (a quarter of an hour on two cores) to write
+Run ``python kernels/make_deposition_kernels.py`` (ten minutes on two cores) to write
 ``edk_water.npz`` and ``edk_water.json``. The same seed gives the same bits on any number of
 threads.
 """
@@ -32,7 +32,7 @@ SHELL_EDGES_CM = np.array([
 ])  # fmt: skip
 PARTS = ("primary", "first_scatter", "second_scatter", "multiple_scatter", "radiative")
 
-SEED, BATCHES, HISTORIES = 1, 20, 2_000_000
+SEED, BATCHES, HISTORIES = 1, 20, 1_000_000
 # Finer than for doses: the innermost shells and the cones near the axis ask for it.
 CUTS = Cuts(0.05, 0.01, 0.1, 0.01, 0.0, 1)
 STRENGTH, LOSS = 0.03, 0.03

@@ -70,8 +70,9 @@ def test_threads_change_no_bit(once: Dose) -> None:
             "bremsstrahlung_mev": 0.025,
             "seed": 4,
         },
+        {"confined_mev": 0.0, "seed": 5},
     ],
-    ids=["another seed", "without splitting", "half the cut-offs"],
+    ids=["another seed", "without splitting", "half the cut-offs", "confined ones followed"],
 )
 def test_same_dose_within_statistics(once: Dose, changes: dict[str, int | float]) -> None:
     other = compute(BOX, plan(FIELD), SIX_MV, replace(FEW, **changes))  # type: ignore[arg-type]

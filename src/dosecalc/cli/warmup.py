@@ -14,10 +14,11 @@ _COARSE_MM = 10.0
 def warmup(progress: bool) -> int:
     """Compile the program's numerics for this machine; the compiled code is kept for later runs.
 
-    It goes the way of a patient and of a recipe, on coarse grids, in a temporary folder.
+    It goes the way of a patient and of a recipe, with both engines, on coarse grids, in a temporary folder.
     """
     import tempfile
     import time
+    from dataclasses import replace
     from pathlib import Path
 
     from dosecalc.cli._calculate import calculate
@@ -37,7 +38,8 @@ def warmup(progress: bool) -> int:
             hu_curve="generic-120kvp",
         )
         recipe = CalcOptions(path=Path("oblique-surface-6mv-10x10"), grid_mm=_COARSE_MM)
-        for number, options in enumerate((patient, recipe)):
+        monte_carlo = replace(recipe, engine="monte-carlo", histories=20)
+        for number, options in enumerate((patient, recipe, monte_carlo)):
             folder = place / f"out{number}"
             folder.mkdir()
             calculate(options, folder, stages)

@@ -98,6 +98,8 @@ class MonteCarloSettings:
         ):
             if not least <= getattr(self, name) <= 1.0:
                 raise InputError(f"{name} = {getattr(self, name)}: choose from {least:g} to 1 MeV")
+        if not 0 <= self.confined_mev <= 5.0:
+            raise InputError(f"confined_mev = {self.confined_mev:g}: choose from 0 to 5 MeV")
         if self.knock_on_mev < self.electron_cut_mev:
             raise InputError("knock-on electrons below the electron cut-off could not be followed")
         if self.bremsstrahlung_mev < self.photon_cut_mev:

@@ -29,7 +29,9 @@ __all__ = ["CHARGE", "ENERGY", "WEIGHT", "follow_electrons", "new_stacks", "push
 
 # Columns of a stack: place, direction, voxel, kinetic energy, charge, weight.
 AT_X, AT_Y, AT_Z, WAY_U, WAY_V, WAY_W, VOXEL_I, VOXEL_J, VOXEL_K, ENERGY, CHARGE, WEIGHT = range(12)
-_DEPTH = 1000
+# Electrons of 30 MeV in all, none below 50 keV, are 600. Photons may be softer: beyond that
+# height electrons set none free and keep the energy, so that those of pairs find room.
+_DEPTH, _MOST_PHOTONS = 1000, 800
 
 _FAR = 1e30
 
@@ -141,7 +143,7 @@ def _collide(place, direction, voxel, particle, shares, cuts, stream, screening,
     elif chance < shares[0] + shares[1]:
         _annihilate_in_flight(place, direction, voxel, energy, weight, cuts, stream, photons)
         return 0.0, 0.0, direction
-    elif energy > cuts.bremsstrahlung:
+    elif energy > cuts.bremsstrahlung and photons[0, 0] < _MOST_PHOTONS:
         photon, cosine = bremsstrahlung(stream, energy, cuts.bremsstrahlung, screening)
         if uniform(stream) * cuts.splitting < 1.0:
             u, v, w = direction
