@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,13 +90,13 @@ def main() -> None:
         deviations.append(sums.std(axis=0, ddof=1) / np.sqrt(BATCHES))
         print(f"{energy:5.2f} MeV  {kernels[-1].sum():.4f} of the energy in the sphere", flush=True)
     values, sigma = np.array(kernels), np.array(deviations)
-    np.savez_compressed(
-        _HERE / "edk_water.npz",
-        energies_mev=np.array(ENERGIES_MEV),
-        cone_edges_deg=CONE_EDGES_DEG,
-        shell_edges_cm=SHELL_EDGES_CM,
+    arrays: dict[str, Any] = {
+        "energies_mev": np.array(ENERGIES_MEV),
+        "cone_edges_deg": CONE_EDGES_DEG,
+        "shell_edges_cm": SHELL_EDGES_CM,
         **{name: values[:, part].astype(np.float32) for part, name in enumerate(PARTS)},
-    )
+    }
+    np.savez_compressed(_HERE / "edk_water.npz", **arrays)
     record = {
         "name": "edk_water",
         "version": 2,

@@ -30,7 +30,9 @@ MEDIA = {
     "lung": "lung_ICRU_0.26",
     "aluminium": "aluminium",
 }
-CUTS = Cuts(electron=0.189, photon=0.01, knock_on=0.189, bremsstrahlung=0.01, confined=0.0, splitting=1)
+CUTS = Cuts(
+    electron=0.189, photon=0.01, knock_on=0.189, bremsstrahlung=0.01, confined=0.0, splitting=1
+)
 
 
 def rows(reference: Path, name: str) -> Array:
@@ -189,9 +191,7 @@ def test_what_is_not_lost_continuously_is_lost_to_bhabha_collisions(kinetic: flo
 def test_annihilation_in_flight_of_fast_and_slow_positrons() -> None:
     """Per electron: pi r_e^2 / beta of slow ones; pi r_e^2 (ln 2g - 1) / g of fast ones."""
     water = load_material("water")
-    electrons = 6.02214076e23 * sum(
-        w * z / atomic_weight(z) for z, w in water.elements.items()
-    )
+    electrons = 6.02214076e23 * sum(w * z / atomic_weight(z) for z, w in water.elements.items())
     area = np.pi * 2.8179403e-13**2
     slow, fast = annihilation_cross_section(water, np.array([1e-6, 1e4])) / electrons
     assert slow == pytest.approx(area / np.sqrt(2e-6 / 0.51099895), rel=1e-3)

@@ -20,6 +20,7 @@ from dosecalc.model import Dose, Plan
 from dosecalc.report.picture import draw_result
 from dosecalc.report.record import NOT_CHECKED, NOT_CHECKED_RECIPE, file_sha256, run_record, to_json
 from dosecalc.report.result import Result, evaluate
+from dosecalc.verify.foreign import write_npz_dose
 
 __all__ = ["Outcome", "calculate", "calculate_into"]
 
@@ -79,7 +80,7 @@ def calculate(options: CalcOptions, folder: Path, stages: Stages) -> Outcome:
         result,
         command=sys.argv,
         inputs=prepared.inputs,
-        outputs={path.name: file_sha256(path) for path in (written, picture)},
+        outputs={path.name: file_sha256(path) for path in (*written, picture)},
         timings_s=stages.seconds,
         choices=prepared.choices,
         not_checked=NOT_CHECKED_RECIPE if case is None else NOT_CHECKED,
@@ -104,28 +105,15 @@ def _over_all_fractions(dose: Dose, plan: Plan) -> Dose:
     return replace(dose, gray=dose.gray * times, uncertainty=spread, summation="PLAN")
 
 
-def _write_dose(result: Result, prepared: Prepared, folder: Path) -> Path:
-    """Write RTDOSE for a patient, arrays for a recipe."""
-    dose = result.dose
+def _write_dose(result: Result, prepared: Prepared, folder: Path) -> list[Path]:
+    """Write RTDOSE for a patient, arrays for a recipe and wherever voxels have uncertainties."""
+    dose, written = result.dose, []
     if prepared.case is not None:
-        return write_dose(
-            dose, folder / "RTDOSE.dcm", references_for(prepared.case), dvhs=_dvh_curves(result)
-        )
-    path = folder / "dose.npz"
-    arrays: dict[str, Any] = {"dose": dose.gray}
-    if dose.uncertainty is not None:
-        arrays["uncertainty"] = dose.uncertainty
-    np.savez_compressed(
-        path,
-        axes=np.array("z, y, x"),
-        spacing_mm=np.array(dose.grid.spacing),
-        first_centre_mm=np.array(dose.grid.origin),
-        unit=np.array(dose.unit),
-        dose_to=np.array(dose.dose_to),
-        summation=np.array(dose.summation),
-        **arrays,
-    )
-    return path
+        place, references = folder / "RTDOSE.dcm", references_for(prepared.case)
+        written.append(write_dose(dose, place, references, dvhs=_dvh_curves(result)))
+    if prepared.case is None or dose.uncertainty is not None:
+        written.append(write_npz_dose(dose, folder / "dose.npz"))
+    return written
 
 
 def _dvh_curves(result: Result) -> list[DvhCurve]:

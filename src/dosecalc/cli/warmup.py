@@ -14,7 +14,8 @@ _COARSE_MM = 10.0
 def warmup(progress: bool) -> int:
     """Compile the program's numerics for this machine; the compiled code is kept for later runs.
 
-    It goes the way of a patient and of a recipe, with both engines, on coarse grids, in a temporary folder.
+    It goes the way of a patient and of a recipe, with both engines, on coarse grids, in a
+    temporary folder.
     """
     import tempfile
     import time

@@ -41,7 +41,8 @@ def for_types(
     function: Callable[..., Any],
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Let the decorated function choose what compiled code calls for a function, by types."""
-    return overload(function, inline="always", jit_options=_OPTIONS)  # type: ignore[no-any-return]
+    options: Any = _OPTIONS
+    return overload(function, inline="always", jit_options=options)
 
 
 def jit_parallel(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,8 +12,8 @@ trilinear. Its least value over a cell is sought by branch and bound on boxes:
   where a lower bound of f on it is no lower. Two bounds are used: distance of
   the box and the range of r, which a trilinear function takes at its corners; and
   the least of f with r replaced by its linear part, less the most that the rest
-  of it can contribute. The latter is a convex problem with one multiplier, solved by
-  Newton's method; any multiplier gives a valid bound (weak duality).
+  of it can contribute. The latter is a convex problem with one multiplier, found in
+  at most six steps; any multiplier gives a valid bound (weak duality).
 * From the point that the bound suggests, Gauss-Newton steps within the box lower f.
 * Where |r| times the norm of the second derivatives of r stays below one, f is
   convex on the box, and its tangent plane at the last point bounds it from below.
@@ -40,11 +40,11 @@ __all__ = ["ACCURACY", "gamma_of_points", "search_order"]
 ACCURACY = 1e-4
 
 _DESCENTS = 10
-_MULTIPLIER_STEPS = 8
-_MULTIPLIER_ROUNDING = 1e-10
 # A halved box waits for each level of halving; 2^-64 of a cell is below rounding.
 _MOST_BOXES = 192
 _BLOCK = 256
+# Share of a voxel.
+_AT_VOXEL = 1e-3
 
 
 @jit
@@ -144,35 +144,45 @@ def _expand(c: Any) -> Any:
 
 
 @jit
-def _multiplier(e: float, g: Any, low: Any, high: Any) -> float:
-    """Multiplier of the least |x|^2 + (e + g.x)^2 over a box; x is -multiplier g, clipped to it.
-
-    It is the residual there: the root of e + g.clip(-m g) - m, which falls with m.
-    """
-    total = g[0] * g[0] + g[1] * g[1] + g[2] * g[2]
-    x, y, z = _clip(0.0, low[0], high[0]), _clip(0.0, low[1], high[1]), _clip(0.0, low[2], high[2])
-    first = e + g[0] * x + g[1] * y + g[2] * z
-    m = first / (1.0 + total)
-    for _ in range(_MULTIPLIER_STEPS):
-        free = 1.0
-        x, y, z = -m * g[0], -m * g[1], -m * g[2]
-        if low[0] < x < high[0]:
-            free += g[0] * g[0]
-        if low[1] < y < high[1]:
-            free += g[1] * g[1]
-        if low[2] < z < high[2]:
-            free += g[2] * g[2]
-        x, y, z = _clip(x, low[0], high[0]), _clip(y, low[1], high[1]), _clip(z, low[2], high[2])
-        off = e + g[0] * x + g[1] * y + g[2] * z - m
-        m += off / free
-        if abs(off) <= _MULTIPLIER_ROUNDING * abs(first):
-            break
-    # The root has the sign of the residual at the nearest point; so must what stands for it.
-    return m if m * first > 0.0 else 0.0
+def _residual(m: float, e: float, g: Any, low: Any, high: Any) -> float:
+    """E + g.x at the point x of a box that belongs to a multiplier: -m g, clipped to the box."""
+    return (
+        e
+        + g[0] * _clip(-m * g[0], low[0], high[0])
+        + g[1] * _clip(-m * g[1], low[1], high[1])
+        + g[2] * _clip(-m * g[2], low[2], high[2])
+    )
 
 
 @jit
-def _bound_of_slope(mean: float, g: Any, rest: float, low: Any, high: Any) -> Any:
+def _multiplier(e: float, g: Any, low: Any, high: Any) -> float:
+    """Multiplier of the least |x|^2 + (e + g.x)^2 over a box; it is the residual there.
+
+    So it is the root of residual(m) - m, which falls and is linear between the values of m
+    at which an axis reaches a face. Those that lie within the bracket narrow it.
+    """
+    sign = 1.0 if _residual(0.0, e, g, low, high) >= 0.0 else -1.0
+    e, g = sign * e, (sign * g[0], sign * g[1], sign * g[2])
+    right = _residual(0.0, e, g, low, high)
+    left = right / (1.0 + g[0] * g[0] + g[1] * g[1] + g[2] * g[2])
+    for k in range(3):
+        for face in (low[k], high[k]):
+            m = -face / g[k]
+            if left < m < right:
+                if _residual(m, e, g, low, high) > m:
+                    left = m
+                else:
+                    right = m
+    middle = 0.5 * (left + right)
+    slope = 1.0
+    for k in range(3):
+        if low[k] < -middle * g[k] < high[k]:
+            slope += g[k] * g[k]
+    return sign * (middle + (_residual(middle, e, g, low, high) - middle) / slope)
+
+
+@jit
+def _bound_of_slope(mean: float, g: Any, rest: float, low: Any, high: Any, near: float) -> Any:
     """Lower bound of f where r differs from ``mean + g.(x - middle)`` by `rest` at most; and m.
 
     The second value is the multiplier that belongs to the bound.
@@ -180,10 +190,9 @@ def _bound_of_slope(mean: float, g: Any, rest: float, low: Any, high: Any) -> An
     e = mean - 0.5 * (
         g[0] * (low[0] + high[0]) + g[1] * (low[1] + high[1]) + g[2] * (low[2] + high[2])
     )
-    x, y, z = _clip(0.0, low[0], high[0]), _clip(0.0, low[1], high[1]), _clip(0.0, low[2], high[2])
-    nearest = e + g[0] * x + g[1] * y + g[2] * z
+    nearest = _residual(0.0, e, g, low, high)
     if abs(nearest) <= rest:
-        return x * x + y * y + z * z, 0.0
+        return near, 0.0
     e -= rest if nearest > 0.0 else -rest
     m = _multiplier(e, g, low, high)
     x = _clip(-m * g[0], low[0], high[0])
@@ -196,7 +205,7 @@ def _bound_of_slope(mean: float, g: Any, rest: float, low: Any, high: Any) -> An
 @jit
 def _descend(
     mean: float, slopes: Any, twists: Any, triple: float, low: Any, high: Any, inverse: Any,
-    start: Any, enough: float,
+    start: Any,
 ) -> Any:  # fmt: skip
     """Lower f within a box by Gauss-Newton steps; the least f, and its bound were f convex."""
     x, y, z = start
@@ -218,7 +227,7 @@ def _descend(
             + max(dz * (z - low[2]), dz * (z - high[2]))
         )
         least, bound = min(least, f), max(bound, f - fall)
-        if fall <= enough:
+        if fall <= ACCURACY * np.sqrt(least):
             break
         m = _multiplier(r - g[0] * x - g[1] * y - g[2] * z, g, low, high)
         x = _clip(-m * g[0], low[0], high[0])
@@ -239,6 +248,17 @@ def _is_convex(c: Any, twists: Any, triple: float, inverse: Any) -> Any:
     xz = (abs(twists[1]) + half) * inverse[0] * inverse[2]
     yz = (abs(twists[2]) + half) * inverse[1] * inverse[2]
     return most * max(xy + xz, max(xy + yz, xz + yz)) <= 1.0
+
+
+@jit
+def _axis_to_halve(twists: Any, triple: float, low: Any, high: Any) -> int:
+    """Axis along which r bends others most, the longer one of two."""
+    xy, xz, yz = abs(twists[0]), abs(twists[1]), abs(twists[2])
+    half = 0.5 * abs(triple)
+    x = (xy + xz + half) * (high[0] - low[0])
+    y = (xy + yz + half) * (high[1] - low[1])
+    z = (xz + yz + half) * (high[2] - low[2])
+    return 0 if x >= max(y, z) else (1 if y >= z else 2)
 
 
 @jit
@@ -268,7 +288,7 @@ def _examine(c: Any, low: Any, high: Any, best: float) -> Any:
     xy, xz, yz = abs(twists[0]), abs(twists[1]), abs(twists[2])
     rest = 0.25 * (xy + xz + yz) + 0.125 * abs(triple)
     g = (slopes[0] * inverse[0], slopes[1] * inverse[1], slopes[2] * inverse[2])
-    bound, m = _bound_of_slope(mean, g, rest, low, high)
+    bound, m = _bound_of_slope(mean, g, rest, low, high, near)
     if bound >= goal:
         return best, -1, c, low, high
     start = (
@@ -276,16 +296,13 @@ def _examine(c: Any, low: Any, high: Any, best: float) -> Any:
         _clip(-m * g[1], low[1], high[1]),
         _clip(-m * g[2], low[2], high[2]),
     )
-    least, tangent = _descend(
-        mean, slopes, twists, triple, low, high, inverse, start, 0.5 * (best - goal)
-    )
+    least, tangent = _descend(mean, slopes, twists, triple, low, high, inverse, start)
     best = min(best, least)
     if _is_convex(c, twists, triple, inverse):
         bound = max(bound, tangent)
     if bound >= _goal(best):
         return best, -1, c, low, high
-    axis = 0 if xy + xz >= max(xy, xz) + yz else (1 if xy >= xz else 2)
-    return best, axis, c, low, high
+    return best, _axis_to_halve(twists, triple, low, high), c, low, high
 
 
 @jit
@@ -355,34 +372,76 @@ def _gap(low: float, high: float) -> float:
 
 
 @jit
+def _corners(values: Any, k: int, j: int, i: int, dose: float, scale: float) -> Any:
+    """R at the corners of a cell."""
+    nz, ny, nx = values.shape
+    k1, j1, i1 = min(k + 1, nz - 1), min(j + 1, ny - 1), min(i + 1, nx - 1)
+    return (
+        (values[k, j, i] - dose) * scale, (values[k, j, i1] - dose) * scale,
+        (values[k, j1, i] - dose) * scale, (values[k, j1, i1] - dose) * scale,
+        (values[k1, j, i] - dose) * scale, (values[k1, j, i1] - dose) * scale,
+        (values[k1, j1, i] - dose) * scale, (values[k1, j1, i1] - dose) * scale,
+    )  # fmt: skip
+
+
+@jit
+def _runs_down(off: float, below: float, above: float) -> Any:
+    """Whether the lower of the cells on both sides of the nearest voxel is the likelier one.
+
+    It is where it holds the point, `off` from that voxel; or, for a point at the voxel,
+    where the evaluated dose comes nearer to the reference dose on that side.
+    """
+    if abs(off) > _AT_VOXEL:
+        return off < 0.0
+    return below < above
+
+
+@jit
+def _mirrored(values: Any, k: int, j: int, i: int, offs: Any, dose: float) -> Any:
+    """For z, y, x: whether the search begins on the lower side of the nearest voxel."""
+    nz, ny, nx = values.shape
+    sign = 1.0 if values[k, j, i] >= dose else -1.0
+    below, above = values[max(k - 1, 0), j, i], values[min(k + 1, nz - 1), j, i]
+    down_z = nz > 1 and _runs_down(offs[0], sign * below, sign * above)
+    below, above = values[k, max(j - 1, 0), i], values[k, min(j + 1, ny - 1), i]
+    down_y = ny > 1 and _runs_down(offs[1], sign * below, sign * above)
+    below, above = values[k, j, max(i - 1, 0)], values[k, j, min(i + 1, nx - 1)]
+    down_x = nx > 1 and _runs_down(offs[2], sign * below, sign * above)
+    return down_z, down_y, down_x
+
+
+@jit
 def _point(
     values: Any, index: Any, dose: float, scale: float, steps: Any, order: Any, near: Any,
     best: float, waiting: Any,
 ) -> float:  # fmt: skip
     """Squared gamma of one reference point, `best` at most."""
     nz, ny, nx = values.shape
-    node_z, node_y, node_x = round(index[0]), round(index[1]), round(index[2])
-    for k in range(order.shape[0]):
+    node_z = min(max(round(index[0]), 0), nz - 1)
+    node_y = min(max(round(index[1]), 0), ny - 1)
+    node_x = min(max(round(index[2]), 0), nx - 1)
+    offs = (index[0] - node_z, index[1] - node_y, index[2] - node_x)
+    r = (values[node_z, node_y, node_x] - dose) * scale
+    z, y, x = offs[0] * steps[0], offs[1] * steps[1], offs[2] * steps[2]
+    best = min(best, x * x + y * y + z * z + r * r)
+    down_z, down_y, down_x = _mirrored(values, node_z, node_y, node_x, offs, dose)
+    for n in range(order.shape[0]):
         goal = _goal(best)
-        if near[k] >= goal:
+        if near[n] >= goal:
             break
-        k0, j0, i0 = node_z + order[k, 0], node_y + order[k, 1], node_x + order[k, 2]
-        if k0 < 0 or j0 < 0 or i0 < 0:
+        k = node_z + (-1 - order[n, 0] if down_z else order[n, 0])
+        j = node_y + (-1 - order[n, 1] if down_y else order[n, 1])
+        i = node_x + (-1 - order[n, 2] if down_x else order[n, 2])
+        if k < 0 or j < 0 or i < 0:
             continue
-        if k0 >= max(nz - 1, 1) or j0 >= max(ny - 1, 1) or i0 >= max(nx - 1, 1):
+        if k >= max(nz - 1, 1) or j >= max(ny - 1, 1) or i >= max(nx - 1, 1):
             continue
-        z_low, z_high = _span(k0, index[0], nz, steps[0])
-        y_low, y_high = _span(j0, index[1], ny, steps[1])
-        x_low, x_high = _span(i0, index[2], nx, steps[2])
+        z_low, z_high = _span(k, index[0], nz, steps[0])
+        y_low, y_high = _span(j, index[1], ny, steps[1])
+        x_low, x_high = _span(i, index[2], nx, steps[2])
         if _gap(z_low, z_high) + _gap(y_low, y_high) + _gap(x_low, x_high) >= goal:
             continue
-        k1, j1, i1 = min(k0 + 1, nz - 1), min(j0 + 1, ny - 1), min(i0 + 1, nx - 1)
-        corners = (
-            (values[k0, j0, i0] - dose) * scale, (values[k0, j0, i1] - dose) * scale,
-            (values[k0, j1, i0] - dose) * scale, (values[k0, j1, i1] - dose) * scale,
-            (values[k1, j0, i0] - dose) * scale, (values[k1, j0, i1] - dose) * scale,
-            (values[k1, j1, i0] - dose) * scale, (values[k1, j1, i1] - dose) * scale,
-        )  # fmt: skip
+        corners = _corners(values, k, j, i, dose, scale)
         low, high = (x_low, y_low, z_low), (x_high, y_high, z_high)
         best = _least_in_cell(corners, low, high, best, waiting)
     return best
@@ -461,10 +520,11 @@ def search_order(steps: Any, shape: Any, largest: float) -> Any:
     offsets, gaps, centres = [], [], []
     for step, n in zip(steps, shape, strict=True):
         reach = 0 if n == 1 else min(int(np.ceil(largest / step + 0.5)), n)
-        o = np.arange(-reach - 1, reach + 1) if n > 1 else np.zeros(1)
+        o = np.arange(-reach - 1, reach + 1) if n > 1 else np.zeros(1, dtype=np.int64)
         offsets.append(o)
         gaps.append((np.maximum(np.maximum(o, -o - 1) - 0.5, 0.0) * step) ** 2)
-        centres.append(((o + 0.5) * step) ** 2)
+        # Of cells as near as each other, those on the upper side come first.
+        centres.append(((o + 0.5) * step) ** 2 - 1e-6 * o)
     near = sum(np.meshgrid(*gaps, indexing="ij")).ravel()
     centre = sum(np.meshgrid(*centres, indexing="ij")).ravel()
     cells = np.stack(np.meshgrid(*offsets, indexing="ij"), axis=-1).reshape(-1, 3)

@@ -144,7 +144,7 @@ _LEGENDRE = 600
 def scattering_moments(
     material: Material, kinetic_mev: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What single elastic scattering says about many.
+    """Give what single elastic scattering says about many.
 
     Rutherford's cross section, screened after Moliere (Z Naturforsch 2a:133 (1947)), with the
     spin factor of McKinley and Feshbach (Phys Rev 74:1759 (1948)) and Z (Z + 1) for the
@@ -177,9 +177,7 @@ def scattering_moments(
     return total[:, 1], total / total[:, 1:2]
 
 
-def deflections(
-    moments: NDArray[np.float64], strength: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def deflections(moments: NDArray[np.float64], strength: NDArray[np.float64]) -> NDArray[np.float64]:
     """1 - cosine, (ne, NODES), by -ln(1 - r), after steps of `strength` transport mean free paths.
 
     The series of Goudsmit and Saunderson (Phys Rev 57:24 (1940)): the mean of the Legendre

@@ -176,9 +176,7 @@ def _oscillators(material: Material) -> tuple[NDArray[np.float64], NDArray[np.fl
     return strengths, scale * energies / plasma_ev
 
 
-def _levels(
-    strengths: NDArray[np.float64], energies: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _levels(strengths: NDArray[np.float64], energies: NDArray[np.float64]) -> NDArray[np.float64]:
     """Squares of the energies at which bound and free oscillators take energy up."""
     return energies**2 + np.where(energies > 0, 2 / 3, 1) * strengths
 

@@ -125,7 +125,9 @@ def _electron_tables(
 ) -> ElectronTables:
     energies = np.geomspace(_LOWEST_ELECTRON_MEV, HIGHEST_MEV, _ELECTRON_NODES)
     materials = [load_material(name) for name in names]
-    rates, positron_rates, screening, moments = [], [], [], []
+    rates: list[NDArray[np.float64]] = []
+    positron_rates: list[NDArray[np.float64]] = []
+    screening, moments = [], []
     for material in materials:
         limit = 183 / _mean_z(material) ** (1 / 3) * np.exp(0.5)
         soft, photons = _bremsstrahlung(material, energies, cuts.bremsstrahlung, float(limit))
@@ -142,7 +144,9 @@ def _electron_tables(
             knock_on = freed(material, energies, cuts.knock_on)
             vanish = annihilation_cross_section(material, energies) * positron
             hard = knock_on + vanish + photons
-            shares = np.divide([knock_on, vanish], hard, out=np.zeros((2, hard.size)), where=hard > 0)
+            shares = np.divide(
+                [knock_on, vanish], hard, out=np.zeros((2, hard.size)), where=hard > 0
+            )
             path = _path_length(energies, stopping, cuts.electron)
             columns.append(np.stack([stopping, scatter, hard, *shares, path], axis=-1))
         screening.append(limit)

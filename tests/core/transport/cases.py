@@ -13,7 +13,9 @@ from dosecalc.core.transport.tables import Cuts, Matter
 
 MATERIALS = ("water", "cortical_bone")
 # The cut-offs of the reference data.
-CUTS = Cuts(electron=0.189, photon=0.01, knock_on=0.189, bremsstrahlung=0.01, confined=0.0, splitting=1)
+CUTS = Cuts(
+    electron=0.189, photon=0.01, knock_on=0.189, bremsstrahlung=0.01, confined=0.0, splitting=1
+)
 
 
 def matter(

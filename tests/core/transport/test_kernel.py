@@ -7,9 +7,9 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
+from dosecalc.data.kernels.make_deposition_kernels import CUTS, PARTS, SHELL_EDGES_CM, kernel
 
 from dosecalc.core.transport.tables import Cuts
-from dosecalc.data.kernels.make_deposition_kernels import CUTS, PARTS, SHELL_EDGES_CM, kernel
 
 # Cut-offs of the reference; it goes down to 10 keV below 0.6 MeV.
 REFERENCE_CUTS = Cuts(0.189, 0.01, 0.189, 0.01, 0.0, 1)

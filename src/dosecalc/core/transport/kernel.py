@@ -95,9 +95,7 @@ def _run(world, cuts, energy, seed, first, count, memory, tally):
     for number in range(count):
         restart(stream, np.uint64(seed), np.uint64(first + number))
         stacks = (electrons, photons)
-        _interact_at(
-            centre, (0.0, 0.0, 1.0), energy, PRIMARY, world, cuts, stream, stacks, tally
-        )
+        _interact_at(centre, (0.0, 0.0, 1.0), energy, PRIMARY, world, cuts, stream, stacks, tally)
         while photons[0, 0] > 0:
             _follow(world, cuts, stream, stacks, tally)
 
