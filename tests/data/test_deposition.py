@@ -34,14 +34,27 @@ def test_primary_share_is_that_of_the_cross_sections(kernels: EnergyDepositionKe
     data = coefficients(load_material("water"), kernels.energies_mev)
     share = kernels.primary.sum(axis=(1, 2)) / (data.to_electrons / data.total)
     energies = kernels.energies_mev
-    # 500 000 histories: 0.1 % of noise. At 0.1 MeV bound electrons get 0.7 % more than the
-    # free ones of the coefficients.
+    # A million histories: 0.1 % of noise. Below 0.3 MeV bound electrons get up to 1.1 % more than
+    # the free ones of the coefficients.
     low = (energies >= 0.3) & (energies <= 1)
-    np.testing.assert_allclose(share[low], 1, atol=0.002)
-    assert share[0] == pytest.approx(1, abs=0.01)
-    # The electrons of 2 MeV photons radiate 0.6 %, those of 15 MeV 6 %.
-    assert share[energies == 2][0] == pytest.approx(0.994, abs=0.002)
-    assert (np.diff(share[energies >= 0.5]) < 0).all() and share[-1] > 0.93
+    np.testing.assert_allclose(share[low], 1, atol=0.003)
+    assert share[0] == pytest.approx(1.01, abs=0.005)
+    # The electrons of 2 MeV photons radiate 0.5 %, those of 20 MeV 8 %.
+    assert share[energies == 2][0] == pytest.approx(0.995, abs=0.002)
+    assert (np.diff(share[energies >= 1.5]) < 0).all() and share[-1] > 0.92
+
+
+@pytest.mark.reference
+def test_parts_are_those_of_egsnrc(kernels: EnergyDepositionKernels, reference: Path) -> None:
+    """Share of the energy in each part, at all energies that both have, to 0.2 % of it."""
+    for energy in (0.1, 0.3, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 15.0):
+        i = int(np.flatnonzero(kernels.energies_mev == energy)[0])
+        with np.load(reference / f"edk_water_{energy:g}MeV.npz") as data:
+            first = data["first_scatter"] + data["radiative"]
+            later = data["second_scatter"] + data["multiple_scatter"]
+            parts = ((kernels.primary, data["primary"]), (kernels.first, first))
+            for own, other in (*parts, (kernels.later, later)):
+                assert own[i].sum() == pytest.approx(other.sum(), abs=0.002)
 
 
 def test_no_more_energy_than_the_photon_had(kernels: EnergyDepositionKernels) -> None:
@@ -55,7 +68,9 @@ def test_no_more_energy_than_the_photon_had(kernels: EnergyDepositionKernels) ->
 
 def test_electrons_go_forward_and_farther_with_energy(kernels: EnergyDepositionKernels) -> None:
     ranges = [mean_range(kernels, k) for k in kernels.primary]
-    assert (np.diff(ranges) > 0).all()
+    # Up to 0.2 MeV all stays in the first shell.
+    assert (np.diff(ranges) >= 0).all()
+    assert (np.diff(ranges)[kernels.energies_mev[:-1] >= 0.2] > 0).all()
     forward = kernels.primary[:, :24].sum((1, 2)) / kernels.primary.sum((1, 2))
     assert (forward[kernels.energies_mev >= 1] > 0.9).all()
 
@@ -90,8 +105,8 @@ def test_stretched_above_the_last_energy(kernels: EnergyDepositionKernels) -> No
     at_last, above = kernels.at("primary", np.array([last, 1.5 * last]))
     ratio = mean_range(kernels, above) / mean_range(kernels, at_last)
     # Energy is taken as even within a shell when it is moved, which shells as wide as half
-    # their radius make 1.7 % too long.
-    assert ratio == pytest.approx(1.5, rel=0.02)
+    # their radius make 2.1 % too long.
+    assert ratio == pytest.approx(1.5, rel=0.025)
     assert above.sum() == pytest.approx(at_last.sum(), rel=1e-6)  # none leaves the sphere
 
 

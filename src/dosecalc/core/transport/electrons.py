@@ -184,7 +184,7 @@ def _bend(rate, per_node, fall, within):
     faces end pieces.
     """
     bend = -per_node * fall
-    return bend if bend * within > -0.49 * rate else -0.49 * rate / within
+    return bend if bend * within >= -0.49 * rate else -0.49 * rate / within
 
 
 @jit_inline
