@@ -17,7 +17,8 @@ from dosecalc.core.gamma_cell import ACCURACY, MOST_BOXES, least_in_cell, worth_
 
 __all__ = ["ACCURACY", "Searched", "gamma_of_points", "prepare_search"]
 
-_BLOCK = 256
+_LANES = 64
+_RUN = 128
 # Share of a voxel.
 _AT_VOXEL = 1e-3
 # Voxels along each axis of a block that shares one range of doses within reach.
@@ -152,13 +153,13 @@ def _point(searched: Any, index: Any, dose: float, scale: float, waiting: Any) -
 
 
 @jit
-def _block(
-    first: int, last: int, searched: Any, indices: Any, doses: Any, scales: Any, out: Any
-) -> None:
-    """Gamma of a run of reference points."""
+def _lane(lane: int, searched: Any, indices: Any, doses: Any, scales: Any, out: Any) -> None:
+    """Gamma of every so many runs of points: hard ones lie together, so they are shared out."""
     waiting = np.empty((MOST_BOXES, 14))
-    for n in range(first, last):
-        out[n] = np.sqrt(_point(searched, indices[n], doses[n], scales[n], waiting))
+    count = indices.shape[0]
+    for first in range(lane * _RUN, count, _LANES * _RUN):
+        for n in range(first, min(first + _RUN, count)):
+            out[n] = np.sqrt(_point(searched, indices[n], doses[n], scales[n], waiting))
 
 
 @jit_parallel
@@ -180,11 +181,8 @@ def gamma_of_points(searched: Any, indices: Any, doses: Any, scales: Any, out: A
         gamma is that or more. Each point has one owner, so results do not depend on the
         number of threads.
     """
-    count = indices.shape[0]
-    blocks = (count + _BLOCK - 1) // _BLOCK
-    for b in prange(blocks):
-        first = b * _BLOCK
-        _block(first, min(first + _BLOCK, count), searched, indices, doses, scales, out)
+    for lane in prange(_LANES):
+        _lane(lane, searched, indices, doses, scales, out)
 
 
 def prepare_search(values: Any, steps: Any, largest: float) -> Searched:
