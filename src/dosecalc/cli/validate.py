@@ -110,9 +110,9 @@ def _compare(short: str, options: CalcOptions, stages: Stages) -> Comparison:
     from dosecalc.cli._prepare import prepare
     from dosecalc.report.tables import Comparison
     from dosecalc.verify.agreement import compare
-    from dosecalc.verify.reference import CASES, load_extract
+    from dosecalc.verify.reference import case_for, load_extract
 
-    case = CASES[short]
+    case = case_for(short, options.engine)
     prepared = prepare(replace(options, path=Path(case.recipe)), stages)
     start = time.perf_counter()
     with stages.stage(f"calculating {case.name}") as advance:

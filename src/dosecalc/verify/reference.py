@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dosecalc.errors import InputError, PhysicalDataError
 
-__all__ = ["CASES", "Extract", "ReferenceCase", "Tolerance", "load_extract"]
+__all__ = ["CASES", "Extract", "ReferenceCase", "Tolerance", "case_for", "load_extract"]
 
 _FOLDER = "dosecalc.data.kernels.reference"
 
@@ -73,6 +73,22 @@ CASES: Mapping[str, ReferenceCase] = MappingProxyType(
     }
 )
 """Shipped cases by their short name."""
+
+
+_MONTE_CARLO = Tolerance(
+    0.5,
+    1.0,
+    1.0,
+    99.0,
+    "everywhere: 0.5 % of the maximum on the axis, gamma 1 %/1 mm in at least 99 % of the points "
+    "(project default for Monte Carlo)",
+)
+
+
+def case_for(short: str, engine: str) -> ReferenceCase:
+    """Return a shipped case with what is asked of an engine, by the case's short name."""
+    case = CASES[short]
+    return replace(case, tolerance=_MONTE_CARLO) if engine == "monte-carlo" else case
 
 
 @dataclass(frozen=True)
