@@ -117,6 +117,11 @@ def draw(phantom: Phantom, one: Dose, other: Dose, place: Path) -> None:
     figure.savefig(place)
 
 
+def tell(state: str, done: int, total: int) -> None:
+    """Show on one line how far it is."""
+    print(f"\r{done} of about {total} batches, {state}      ", end="", file=sys.stderr, flush=True)
+
+
 def main() -> None:
     """Calculate twice, compare, write."""
     kind, source, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
@@ -127,7 +132,7 @@ def main() -> None:
     cones = collapsed_cone.compute(phantom, plan, machine)
     middle = time.perf_counter()
     settings = monte_carlo.MonteCarloSettings(uncertainty=UNCERTAINTY)
-    reference = monte_carlo.compute(phantom, plan, machine, settings)
+    reference = monte_carlo.compute(phantom, plan, machine, settings, tell)
     end = time.perf_counter()
     assert reference.uncertainty is not None
     np.savez_compressed(

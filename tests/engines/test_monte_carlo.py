@@ -105,6 +105,23 @@ def test_stops_when_certain_enough() -> None:
     assert reached > 0.03
 
 
+def test_air_does_not_count_for_the_uncertainty() -> None:
+    """In air around the patient single electrons make the dose of a voxel: it has no say."""
+    x, y, z = places(BOX)
+    around = (np.abs(x) > 20) | (y < -20) | (np.abs(z) > 20)
+    phantom = with_solid(BOX, around, 0, 0.0012)
+    dose = compute(phantom, plan(FIELD), SIX_MV, MonteCarloSettings(histories=20_000))
+    assert dose.uncertainty is not None
+    gray = np.where(around, 0, dose.gray).astype(float)
+    high = gray > gray.max() / 2
+    expected = np.sqrt(np.mean((dose.uncertainty[high] / gray[high]) ** 2))
+    reached = dose.provenance["uncertainty_above_half_maximum"]
+    assert reached == pytest.approx(expected, rel=1e-5)
+    everywhere = dose.gray > dose.gray.max() / 2
+    relative = dose.uncertainty[everywhere] / dose.gray[everywhere]
+    assert np.sqrt(np.mean(relative.astype(float) ** 2)) > 2 * reached
+
+
 def test_interrupted_run_keeps_what_there_is() -> None:
     settings = MonteCarloSettings(histories=4_000, batch=200)
 

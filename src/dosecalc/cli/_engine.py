@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._prepare import Prepared
-from dosecalc.engines import collapsed_cone, monte_carlo
+from dosecalc.engines import collapsed_cone, monte_carlo, pencil_beam
 from dosecalc.engines.collapsed_cone import CollapsedConeSettings
 from dosecalc.engines.monte_carlo import MonteCarloSettings
+from dosecalc.engines.pencil_beam import PencilBeamSettings
 
 if TYPE_CHECKING:
     from dosecalc.model import Dose
@@ -18,13 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["calculate_dose", "engine_settings"]
 
 
-def engine_settings(options: CalcOptions) -> CollapsedConeSettings | MonteCarloSettings:
+def engine_settings(
+    options: CalcOptions,
+) -> PencilBeamSettings | CollapsedConeSettings | MonteCarloSettings:
     """Return the engine's settings: its own defaults but for what the options say."""
     if options.engine == "monte-carlo":
         settings = MonteCarloSettings(dose_to=options.dose_to, histories=options.histories)
         if options.uncertainty is not None:
             settings = replace(settings, uncertainty=options.uncertainty)
         return settings if options.seed is None else replace(settings, seed=options.seed)
+    if options.engine == "pencil-beam":
+        return PencilBeamSettings(dose_to=options.dose_to)
     plain = CollapsedConeSettings(dose_to=options.dose_to)
     return plain if options.directions is None else replace(plain, directions=options.directions)
 
@@ -37,4 +42,6 @@ def calculate_dose(
     case = (prepared.phantom, prepared.plan, prepared.machines)
     if isinstance(settings, MonteCarloSettings):
         return monte_carlo.compute(*case, settings, advance)
+    if isinstance(settings, PencilBeamSettings):
+        return pencil_beam.compute(*case, settings, advance)
     return collapsed_cone.compute(*case, settings, advance)

@@ -12,7 +12,7 @@ from dosecalc.patient.overrides import Override
 
 __all__ = ["ENGINES", "CalcOptions", "parse_override"]
 
-ENGINES = ("collapsed-cone", "monte-carlo")
+ENGINES = ("pencil-beam", "collapsed-cone", "monte-carlo")
 
 # Options that mean nothing for the other engine.
 _OF_ENGINE = {

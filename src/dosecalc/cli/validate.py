@@ -119,7 +119,8 @@ def _compare(short: str, options: CalcOptions, stages: Stages) -> Comparison:
         dose = calculate_dose(prepared, options, advance)
     seconds = time.perf_counter() - start
     extract = load_extract(case.name)
-    return Comparison(case, extract, compare(dose, extract, case.tolerance), seconds)
+    cautions = tuple(dose.provenance.get("cautions", ()))
+    return Comparison(case, extract, compare(dose, extract, case.tolerance), seconds, cautions)
 
 
 def _show(done: list[Comparison], options: CalcOptions, as_json: bool) -> None:
@@ -140,6 +141,7 @@ def _show(done: list[Comparison], options: CalcOptions, as_json: bool) -> None:
                 "tolerance": asdict(one.case.tolerance),
                 "agreement": asdict(one.agreement),
                 "within": one.agreement.within,
+                "cautions": list(one.cautions),
                 "reference": dict(one.extract.provenance),
             }
             for one in done
@@ -151,4 +153,7 @@ def _show(done: list[Comparison], options: CalcOptions, as_json: bool) -> None:
     click.echo(_LEGEND)
     for source in dict.fromkeys(one.case.tolerance.source for one in done):
         click.echo(f"- {source}")
+    for one in done:
+        for caution in one.cautions:
+            click.echo(f"- {one.case.name}: {caution}")
     click.echo(f"Calculated with the engine {options.engine}, {settings}")

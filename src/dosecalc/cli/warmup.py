@@ -14,7 +14,7 @@ _COARSE_MM = 10.0
 def warmup(progress: bool) -> int:
     """Compile the program's numerics for this machine; the compiled code is kept for later runs.
 
-    It goes the way of a patient and of a recipe, with both engines, on coarse grids, in a
+    It goes the way of a patient and of a recipe, with all engines, on coarse grids, in a
     temporary folder.
     """
     import tempfile
@@ -40,7 +40,8 @@ def warmup(progress: bool) -> int:
         )
         recipe = CalcOptions(path=Path("oblique-surface-6mv-10x10"), grid_mm=_COARSE_MM)
         monte_carlo = replace(recipe, engine="monte-carlo", histories=20)
-        for number, options in enumerate((patient, recipe, monte_carlo)):
+        pencil = replace(recipe, engine="pencil-beam")
+        for number, options in enumerate((patient, recipe, pencil, monte_carlo)):
             folder = place / f"out{number}"
             folder.mkdir()
             calculate(options, folder, stages)

@@ -7,11 +7,13 @@ calibration point by construction, and nowhere else by construction.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dosecalc.beam import beam_fluences
 from dosecalc.model import (
@@ -25,7 +27,6 @@ from dosecalc.model import (
 )
 
 if TYPE_CHECKING:
-    from dosecalc.engines.collapsed_cone import CollapsedConeSettings
     from dosecalc.engines.monte_carlo import MonteCarloSettings
 
 __all__ = [
@@ -105,9 +106,32 @@ def calibration_phantom(across_mm: float = _SPACING_MM) -> Phantom:
     )
 
 
-def fluence_per_mu(machine: Machine, settings: CollapsedConeSettings) -> float:
-    """Photons per cm2 on the open field's axis at the isocentre, per MU."""
-    return _cached(_keyed(machine), settings)
+class _Settings(Hashable, Protocol):
+    """What the settings of the deterministic engines have in common."""
+
+    @property
+    def fluence_pixel_mm(self) -> float: ...
+    @property
+    def arc_bin_deg(self) -> float: ...
+
+
+def fluence_per_mu(
+    machine: Machine, settings: _Settings, fluence_dose: Callable[..., NDArray[np.float32]]
+) -> float:
+    """Photons per cm2 on the open field's axis at the isocentre, per MU.
+
+    1 for a machine that is calibrated per unit of fluence.
+
+    Parameters
+    ----------
+    machine : Machine
+    settings : settings of the engine
+    fluence_dose : callable(phantom, fluence, settings)
+        The engine's dose of one stationary beam per unit of its fluence map.
+    """
+    if machine.calibration.per_fluence:
+        return 1.0
+    return _cached(_keyed(machine), settings, fluence_dose)
 
 
 def monte_carlo_fluence_per_mu(machine: Machine, settings: MonteCarloSettings) -> float:
@@ -141,9 +165,9 @@ class _Keyed:
 
 
 @lru_cache(maxsize=16)
-def _cached(keyed: _Keyed, settings: CollapsedConeSettings) -> float:
-    from dosecalc.engines.collapsed_cone import fluence_dose
-
+def _cached(
+    keyed: _Keyed, settings: _Settings, fluence_dose: Callable[..., NDArray[np.float32]]
+) -> float:
     machine = keyed.machine
     phantom = calibration_phantom()
     (fluence,) = beam_fluences(

@@ -26,6 +26,7 @@ from dosecalc.core.terma import BeamGeometry, attenuate, voxel_fluence
 from dosecalc.data.deposition import EnergyDepositionKernels, load_kernels
 from dosecalc.data.electrons import water_to_medium
 from dosecalc.data.materials import load_material
+from dosecalc.engines.calibration import fluence_per_mu
 from dosecalc.engines.cone_kernels import make_cone_table
 from dosecalc.engines.cone_lattice import (
     Box,
@@ -37,6 +38,7 @@ from dosecalc.engines.cone_lattice import (
 )
 from dosecalc.engines.cone_primary import bright_dose, faint_dose, lateral_reach_cm
 from dosecalc.engines.cone_scatter import scatter_per_mass
+from dosecalc.engines.machines import BeamQuality, machines_of
 from dosecalc.engines.spectral import Channels, MaterialScaling, make_channels, material_scaling
 from dosecalc.errors import InputError
 from dosecalc.model import Dose, Machine, Phantom, Plan
@@ -123,12 +125,7 @@ def compute(
         for a bare point source.
     """
     settings = settings or CollapsedConeSettings()
-    if not plan.beams:
-        raise InputError("the plan has no beam to calculate")
-    machines = {b.number: _machine_of(machine, b.number) for b in plan.beams}
-    units = {m.calibration.per_fluence for m in machines.values()}
-    if len(units) > 1:
-        raise InputError("beams per MU and beams per unit fluence cannot be added in one plan")
+    machines = machines_of(plan, machine)
     jobs = [
         (beam.name, fluence, machines[beam.number])
         for beam in plan.beams
@@ -142,14 +139,17 @@ def compute(
     ]
     total = np.zeros(phantom.grid.shape, np.float64)
     for done, (name, fluence, model) in enumerate(jobs, start=1):
-        total += fluence_dose(phantom, fluence, settings) * gray_per_unit(model, settings)
+        total += fluence_dose(phantom, fluence, settings) * fluence_per_mu(
+            model, settings, fluence_dose
+        )
         if progress is not None:
             progress(name, done, len(jobs))
+    per_fluence = next(iter(machines.values())).calibration.per_fluence
     return Dose(
         grid=phantom.grid,
         gray=total.astype(np.float32),
         dose_to=settings.dose_to,
-        unit="Gy cm2" if units.pop() else "Gy",
+        unit="Gy cm2" if per_fluence else "Gy",
         summation="FRACTION",
         provenance={
             "program": f"dosecalc {__version__}",
@@ -164,24 +164,6 @@ def compute(
             ],
         },
     )
-
-
-def gray_per_unit(machine: Machine, settings: CollapsedConeSettings) -> float:
-    """Factor from dose per unit photon fluence to dose per MU."""
-    # Imported here because the calibration is a calculation with this engine.
-    from dosecalc.engines.calibration import fluence_per_mu
-
-    if machine.calibration.per_fluence:
-        return 1.0
-    return fluence_per_mu(machine, settings)
-
-
-def _machine_of(machine: Machine | Mapping[int, Machine], number: int) -> Machine:
-    if isinstance(machine, Machine):
-        return machine
-    if number not in machine:
-        raise InputError(f"no machine is given for beam {number}; name one for every beam")
-    return machine[number]
 
 
 @dataclass(frozen=True)
@@ -360,7 +342,7 @@ def _released(
 def _scene(phantom: Phantom, fluence: Fluence, settings: CollapsedConeSettings) -> _Scene:
     names = ("water", *(m for m in phantom.materials if m != "water"))
     index = np.array([names.index(m) for m in phantom.materials], np.uint8)  # old to new number
-    channels, scaling = _quality(_Quality(fluence), names, settings.channels)
+    channels, scaling = _quality(BeamQuality(fluence), names, settings.channels)
     material = phantom.material
     if (index != np.arange(index.size)).any():
         material = index[material]
@@ -386,27 +368,9 @@ def _by_material(
     return result
 
 
-class _Quality:
-    """A beam's spectrum and softening as a key: equal where the tables made of them are."""
-
-    def __init__(self, fluence: Fluence) -> None:
-        self.spectrum = fluence.spectrum
-        self.softening = fluence.softening
-        arrays = [self.spectrum.edges_low, self.spectrum.edges_high, self.spectrum.photons]
-        if self.softening is not None:
-            arrays += [self.softening.radius_mm, self.softening.value]
-        self.key = tuple(array.tobytes() for array in arrays)
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Quality) and self.key == other.key
-
-
 @lru_cache(maxsize=16)
 def _quality(
-    beam: _Quality, names: tuple[str, ...], channels: int
+    beam: BeamQuality, names: tuple[str, ...], channels: int
 ) -> tuple[Channels, MaterialScaling]:
     """Tables of a beam quality in some materials, the same for all beams and arc bins."""
     materials = [load_material(name) for name in names]

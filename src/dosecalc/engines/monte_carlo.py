@@ -22,6 +22,7 @@ from dosecalc.core.transport.batch import run_batches
 from dosecalc.core.transport.tables import Cuts, Matter, Source
 from dosecalc.data.electrons import water_to_medium
 from dosecalc.engines.calibration import monte_carlo_fluence_per_mu
+from dosecalc.engines.machines import machines_of
 from dosecalc.engines.mc_tables import HIGHEST_MEV, electron_tables, photon_tables, source_tables
 from dosecalc.errors import InputError, UnsupportedError
 from dosecalc.model import Dose, Machine, Phantom, Plan
@@ -35,6 +36,8 @@ _LEAST_BATCHES = 20
 
 # All tallies at work together take no more than this many bytes; threads wait instead.
 _TALLY_BYTES = 4e9
+# g/cm3; what is thinner counts as air.
+_AIR = 0.05
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class MonteCarloSettings:
     ----------
     uncertainty : float
         Stop when the root mean square of the relative standard uncertainty, of the voxels
-        above half the maximum, is no more than this.
+        above half the maximum, is no more than this; voxels of air do not count.
     histories : int or None
         Photons from the source, instead of `uncertainty`.
     batch : int
@@ -158,10 +161,18 @@ class _Run:
         variance = np.maximum(self.squares / self.batches - mean * mean, 0.0)
         return mean, np.sqrt(variance / (self.batches - 1))
 
-    def uncertainty(self, mass: NDArray[np.float64]) -> float:
-        """Root mean square relative deviation of the voxels above half the largest dose."""
+    def uncertainty(self, phantom: Phantom) -> float:
+        """Root mean square relative deviation of the voxels above half the largest dose.
+
+        Air does not count where there is anything denser: in matter so thin the dose of a voxel
+        is that of the few electrons that cross it, and the largest dose would be the largest
+        noise.
+        """
         mean, deviation = self.mean_and_deviation()
-        dose = np.divide(mean, mass, out=np.zeros_like(mean), where=mass > 0)
+        mass = phantom.mass_g
+        dense = phantom.density > _AIR
+        counts = dense if dense.any() else mass > 0
+        dose = np.divide(mean, mass, out=np.zeros_like(mean), where=counts)
         high = dose > dose.max() / 2
         if not high.any():
             return 1.0
@@ -216,7 +227,7 @@ def compute(
             "seed": settings.seed,
             "batches": run.batches,
             "histories": run.batches * _batch_size(settings),
-            "uncertainty_above_half_maximum": run.uncertainty(mass),
+            "uncertainty_above_half_maximum": run.uncertainty(phantom),
             "share_of_energy_that_left": float(run.balance[1] / run.balance[0]),
             "stopped": stopped,
             "machines": {
@@ -236,18 +247,7 @@ def _beams(
     machine: Machine | Mapping[int, Machine],
     settings: MonteCarloSettings,
 ) -> tuple[list[_Beam], dict[int, Machine]]:
-    if not plan.beams:
-        raise InputError("the plan has no beam to calculate")
-    machines = {}
-    for beam in plan.beams:
-        if isinstance(machine, Machine):
-            machines[beam.number] = machine
-        elif beam.number in machine:
-            machines[beam.number] = machine[beam.number]
-        else:
-            raise InputError(f"no machine is given for beam {beam.number}; name one for every beam")
-    if len({m.calibration.per_fluence for m in machines.values()}) > 1:
-        raise InputError("beams per MU and beams per unit fluence cannot be added in one plan")
+    machines = machines_of(plan, machine)
     beams = []
     for beam in plan.beams:
         model = machines[beam.number]
@@ -293,7 +293,7 @@ def _simulate(
     counts = np.maximum(1, np.rint(size * photons / photons.sum())).astype(int)
     together = max(1, min(thread_count(), int(_TALLY_BYTES / (8 * phantom.density.size))))
     wanted = None if settings.histories is None else -(-settings.histories // size)
-    run, mass, start = _Run(phantom.grid.shape), phantom.mass_g, time.perf_counter()
+    run, start = _Run(phantom.grid.shape), time.perf_counter()
     enough = wanted or _LEAST_BATCHES
     try:
         while run.batches < enough:
@@ -318,7 +318,7 @@ def _simulate(
                 )
             run.add(tallies, balance)
             if wanted is None and run.batches >= enough:
-                enough = _enough(run, settings.uncertainty, mass)
+                enough = _enough(run, settings.uncertainty, phantom)
             if progress is not None:
                 progress(_time_left(start, run.batches, enough), run.batches, enough)
     except KeyboardInterrupt:
@@ -328,12 +328,12 @@ def _simulate(
     return run, None
 
 
-def _enough(run: _Run, target: float, mass: NDArray[np.float64]) -> int:
+def _enough(run: _Run, target: float, phantom: Phantom) -> int:
     """How many batches it takes, by what the scatter of those that are done says.
 
     Looked at again no later than at half of those that seem to be missing.
     """
-    ratio = (run.uncertainty(mass) / target) ** 2
+    ratio = (run.uncertainty(phantom) / target) ** 2
     if ratio <= 1:
         return run.batches
     missing = run.batches * (ratio - 1)

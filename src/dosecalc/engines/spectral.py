@@ -37,7 +37,14 @@ from dosecalc.engines.rescatter import (
 from dosecalc.errors import OutsideValidityError
 from dosecalc.model import RadialProfile, Spectrum
 
-__all__ = ["Channels", "MaterialScaling", "energy_bins", "make_channels", "material_scaling"]
+__all__ = [
+    "Channels",
+    "MaterialScaling",
+    "energy_bins",
+    "energy_shares",
+    "make_channels",
+    "material_scaling",
+]
 
 _LOWEST_MEV = 0.1
 _BINS = 28
@@ -192,6 +199,20 @@ def make_channels(
         later_kernel=later[None],
         table=table,
     )
+
+
+def energy_shares(
+    water: Material, kernels: EnergyDepositionKernels, energies: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Shares of a photon's energy that the kernels' sphere absorbs, at energies (n,), MeV.
+
+    From the electrons of the first interaction, the photons that left it, and the photons
+    scattered again.
+    """
+    electrons_keep, scatter_kept, later_kept = _kept(water, kernels, energies)
+    c = coefficients(water, energies)
+    primary = electrons_keep * c.to_electrons / c.total
+    return primary, scatter_kept * (1 - primary), later_kept * (1 - primary)
 
 
 def _kept(

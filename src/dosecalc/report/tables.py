@@ -18,12 +18,13 @@ __all__ = ["Comparison", "agreement_table", "dose_table", "fact_table", "structu
 
 @dataclass(frozen=True)
 class Comparison:
-    """One line of a validation: the case, how it agrees, and how long it took."""
+    """One line of a validation: the case, how it agrees, how long it took, what is cautioned."""
 
     case: ReferenceCase
     extract: Extract
     agreement: Agreement
     seconds: float
+    cautions: tuple[str, ...] = ()
 
 
 def fact_table(rows: Iterable[tuple[str, str]], title: str = "") -> Table:
