@@ -1,5 +1,6 @@
 """Plan and machine to the photon fluence that leaves the head."""
 
+from dosecalc.beam.beamlets import BeamletGrid, target_beamlets
 from dosecalc.beam.fluence import Fluence
 from dosecalc.beam.frames import beam_axes, fixed_from_patient, source_position
 from dosecalc.beam.head import beam_fluences
@@ -7,6 +8,7 @@ from dosecalc.beam.segments import beam_segments
 from dosecalc.beam.validity import beam_notes, check_beam
 
 __all__ = [
+    "BeamletGrid",
     "Fluence",
     "beam_axes",
     "beam_fluences",
@@ -15,4 +17,5 @@ __all__ = [
     "check_beam",
     "fixed_from_patient",
     "source_position",
+    "target_beamlets",
 ]

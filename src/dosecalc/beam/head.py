@@ -41,7 +41,7 @@ from dosecalc.core.aperture import LEAST_SIGMA, Collimation, Motion, add_opening
 from dosecalc.errors import InputError, PhysicalDataError
 from dosecalc.model import Beam, JawModel, Machine, MlcModel, PatientPosition, PhotonSource
 
-__all__ = ["beam_fluences"]
+__all__ = ["beam_fluences", "edge_blur"]
 
 _Span = tuple[float, float]
 
@@ -242,6 +242,16 @@ def _projection(
             f"a source at {a:g} mm and the isocentre at {sad:g} mm"
         )
     return d * (sad - a) / (sad * (d - a)), (sad - d) / (d - a)
+
+
+def edge_blur(source: PhotonSource, machine: Machine) -> tuple[float, float]:
+    """Return the standard deviation (mm) of edges along u and v, collimator at 0.
+
+    In the isocentre plane, of the leaves, or of the jaws where there are no leaves; 0 without both.
+    """
+    _, blur_u = _projection(source, machine.mlc or machine.jaws_x, machine)
+    _, blur_v = _projection(source, machine.mlc or machine.jaws_y, machine)
+    return source.sigma_x_mm * blur_u, source.sigma_y_mm * blur_v
 
 
 def _map_edges(

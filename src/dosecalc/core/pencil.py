@@ -15,6 +15,8 @@ __all__ = [
     "Convolved",
     "DepthTable",
     "RadialTable",
+    "depth_terms",
+    "on_fan",
     "pencil_dose",
     "times_transforms",
 ]
@@ -87,6 +89,14 @@ def _at_depth(kind, depth, out):
         out[t] += np.float32(0.5) * (low[t] + share * (high[t] - low[t]))
 
 
+@jit
+def depth_terms(kind, upper, lower, out):
+    """Functions of depth, the mean of those at two depths."""
+    out[:] = 0
+    _at_depth(kind, upper, out)
+    _at_depth(kind, lower, out)
+
+
 @jit_fused
 def _across(maps, scale, u, v, depths):
     """Sum over the terms, linear in scale and place; nothing outside the maps."""
@@ -114,7 +124,7 @@ def _across(maps, scale, u, v, depths):
 
 
 @jit_fused
-def _on_fan(fan, u, v, w, found):
+def on_fan(fan, u, v, w, found):
     """Interpolate a fan's quantities linearly at a point."""
     nv, nu, nw, count = fan.values.shape
     i, fu = _cell((u - fan.u0) / fan.step, nu)
@@ -202,7 +212,7 @@ def _row(beam, fan, medium, thickness, primary, scatter, k, j, dose):
         scale = beam.sad / w
         u = (a[0, 0] * dx + a[0, 1] * dy + a[0, 2] * dz) * scale
         v = (a[1, 0] * dx + a[1, 1] * dy + a[1, 2] * dz) * scale
-        _on_fan(fan, u, v, w, found)
+        on_fan(fan, u, v, w, found)
         m = material[k, j, i]
         # Gauss' rule of two points for the mean over the voxel's thickness.
         half = thickness * density[k, j, i] * depth_scale[m]
@@ -210,10 +220,8 @@ def _row(beam, fan, medium, thickness, primary, scatter, k, j, dose):
         total = np.float32(0.0)
         magnified = -np.log(scale)
         for part in range(2):
-            depths[:] = 0
             kind = primary if part == 0 else scatter
-            _at_depth(kind, upper, depths)
-            _at_depth(kind, lower, depths)
+            depth_terms(kind, upper, lower, depths)
             total += factors[part, m] * _across(kind, found[1 + part] + magnified, u, v, depths)
         distance_square = dx * dx + dy * dy + dz * dz
         dose[i] = total * (beam.sad * beam.sad / distance_square)

@@ -41,7 +41,23 @@ from dosecalc.engines.pencil_tables import (
 from dosecalc.errors import GeometryError, InputError, OutsideValidityError
 from dosecalc.model import Dose, Grid, Machine, Phantom, Plan
 
-__all__ = ["PencilBeamSettings", "compute", "fluence_dose"]
+__all__ = [
+    "PencilBeamSettings",
+    "Scene",
+    "Shares",
+    "Spread",
+    "View",
+    "beam_scene",
+    "compute",
+    "convolve",
+    "field_dose",
+    "field_of",
+    "fluence_dose",
+    "narrow_spread",
+    "scale_range",
+    "shares_of",
+    "wide_spread",
+]
 
 # How far primary energy is followed across the beam, in units of its mean distance.
 _PRIMARY_REACH = 8.0
@@ -131,8 +147,8 @@ def compute(
     cautions: dict[str, None] = {}
     for done, (name, fluence, model) in enumerate(jobs, start=1):
         if fluence.values.any():
-            scene = _scene(phantom, fluence)
-            dose = _dose(phantom, fluence, scene, settings)
+            scene = beam_scene(phantom, fluence)
+            dose = field_dose(phantom, fluence, scene, settings)
             total += dose * fluence_per_mu(model, settings, fluence_dose)
             cautions |= dict.fromkeys(_cautions(scene, name))
         if progress is not None:
@@ -161,7 +177,7 @@ def compute(
     )
 
 
-class _View(NamedTuple):
+class View(NamedTuple):
     """What part of the voxel grid is looked at from the source.
 
     u, v : (low, high), mm
@@ -182,7 +198,7 @@ class _View(NamedTuple):
     width_v: float
 
 
-class _Spread(NamedTuple):
+class Spread(NamedTuple):
     """How one kind of energy is convolved.
 
     joined : pixels of the fluence map that become one, along each side
@@ -195,15 +211,25 @@ class _Spread(NamedTuple):
     step: float
 
 
-class _Scene(NamedTuple):
+class Scene(NamedTuple):
     """What a stationary beam meets, before anything is convolved."""
 
     geometry: BeamGeometry
-    field: _Field
-    view: _View
+    field: Field
+    view: View
     fan: FanLattice
     material: NDArray[np.uint8]
     quality: PencilQuality
+
+
+def narrow_spread(quality: PencilQuality, step: float) -> Spread:
+    """Of primary energy."""
+    return Spread(1, _PRIMARY_REACH * float(quality.reach[0]), step)
+
+
+def wide_spread(joined: int, step: float) -> Spread:
+    """Of scattered energy."""
+    return Spread(joined, _SCATTER_REACH_MM / 10, step)
 
 
 def fluence_dose(
@@ -220,15 +246,16 @@ def fluence_dose(
     """
     if not fluence.values.any():
         return np.zeros(phantom.grid.shape, np.float32)
-    return _dose(phantom, fluence, _scene(phantom, fluence), settings)
+    return field_dose(phantom, fluence, beam_scene(phantom, fluence), settings)
 
 
-def _scene(phantom: Phantom, fluence: Fluence) -> _Scene:
+def beam_scene(phantom: Phantom, fluence: Fluence) -> Scene:
+    """Trace a stationary beam through a phantom; raises what `fluence_dose` does."""
     names, material = _water_first(phantom)
     quality = _quality(BeamQuality(fluence), names)
     geometry = beam_geometry(fluence, phantom.grid)
-    field = _field(fluence)
-    view = _view_of(geometry, phantom.grid, field)
+    field = field_of(fluence)
+    view = view_of(geometry, phantom.grid, field)
     fan = _fan(geometry, view, phantom, material, quality)
     deepest = float(fan.values[..., 0].max())
     if deepest > DEEPEST_CM:
@@ -236,22 +263,23 @@ def _scene(phantom: Phantom, fluence: Fluence) -> _Scene:
             f"a ray passes {deepest:.0f} g/cm2 of water equivalent; pencil kernels end at "
             f"{DEEPEST_CM:.0f}: use the collapsed cone or Monte Carlo"
         )
-    return _Scene(geometry, field, view, fan, material, quality)
+    return Scene(geometry, field, view, fan, material, quality)
 
 
-def _dose(
-    phantom: Phantom, fluence: Fluence, scene: _Scene, settings: PencilBeamSettings
+def field_dose(
+    phantom: Phantom, fluence: Fluence, scene: Scene, settings: PencilBeamSettings
 ) -> NDArray[np.float32]:
+    """Dose of a map whose scene is known; see `fluence_dose`."""
     quality, fan = scene.quality, scene.fan
     joined = max(1, int(settings.scatter_pixel_mm / fluence.pixel_u + 1e-6))
-    narrow = _Spread(1, _PRIMARY_REACH * float(quality.reach[0]), settings.scale_step)
-    wide = _Spread(joined, _SCATTER_REACH_MM / 10, 2 * settings.scale_step)
+    narrow = narrow_spread(quality, settings.scale_step)
+    wide = wide_spread(joined, 2 * settings.scale_step)
     primary, scatter = (
-        _convolved(
-            _joined(fluence, scene.field, quality.softest_cm, spread.joined),
+        convolve(
+            shares_of(fluence, scene.field, quality.softest_cm, spread.joined),
             terms,
             scene.view,
-            _scales(fan, kind, scene.geometry.sad),
+            scale_range(fan, kind, scene.geometry.sad),
             spread,
         )
         for kind, terms, spread in ((1, quality.primary, narrow), (2, quality.scatter, wide))
@@ -265,7 +293,7 @@ def _dose(
     return dose
 
 
-def _cautions(scene: _Scene, where: str) -> list[str]:
+def _cautions(scene: Scene, where: str) -> list[str]:
     """Say where a beam passes what a pencil beam knows too little of."""
     fan, field = scene.fan, scene.field
     nv, nu, _, _ = fan.values.shape
@@ -317,7 +345,7 @@ def _quality(beam: BeamQuality, names: tuple[str, ...]) -> PencilQuality:
     return make_quality(beam.spectrum, beam.softening, [load_material(name) for name in names])
 
 
-class _Field(NamedTuple):
+class Field(NamedTuple):
     """Which pixels of a fluence map matter.
 
     u, v : outer edges, mm in the isocentre plane, of the pixels with any fluence
@@ -333,7 +361,9 @@ class _Field(NamedTuple):
     open_v: tuple[float, float]
 
 
-def _field(fluence: Fluence) -> _Field:
+def field_of(fluence: Fluence) -> Field:
+    """Find which pixels of a map matter."""
+
     def edges(used: NDArray[np.bool_], first: float, pixel: float) -> tuple[float, float]:
         numbers = np.flatnonzero(used)
         return first + pixel * float(numbers[0]), first + pixel * float(numbers[-1] + 1)
@@ -346,7 +376,7 @@ def _field(fluence: Fluence) -> _Field:
     rows, columns = (
         np.flatnonzero(np.asarray((fluence.values > 0).any(axis=axis))) for axis in (1, 0)
     )
-    return _Field(
+    return Field(
         u=found[0],
         v=found[1],
         rows=slice(rows[0], rows[-1] + 1),
@@ -356,8 +386,8 @@ def _field(fluence: Fluence) -> _Field:
     )
 
 
-def _view_of(beam: BeamGeometry, grid: Grid, field: _Field) -> _View:
-    """See `_View`; no further from the field than scattered energy is followed."""
+def view_of(beam: BeamGeometry, grid: Grid, field: Field) -> View:
+    """See `View`; no further from the field than scattered energy is followed."""
     ends = [(low, high) for low, high in zip(grid.lower, grid.upper, strict=True)]
     corners = np.array([(x, y, z) for x in ends[0] for y in ends[1] for z in ends[2]])
     u, v, w = beam.axes @ (corners - beam.source).T
@@ -370,7 +400,7 @@ def _view_of(beam: BeamGeometry, grid: Grid, field: _Field) -> _View:
     reach = _SCATTER_REACH_MM
     spacing = np.array(grid.spacing)
     across = [float(np.sqrt(((beam.axes[n] * spacing) ** 2).sum())) for n in range(3)]
-    return _View(
+    return View(
         u=(max(u.min(), field.u[0] - reach), min(u.max(), field.u[1] + reach)),
         v=(max(v.min(), field.v[0] - reach), min(v.max(), field.v[1] + reach)),
         w=(float(w.min()), float(w.max())),
@@ -382,7 +412,7 @@ def _view_of(beam: BeamGeometry, grid: Grid, field: _Field) -> _View:
 
 def _fan(
     beam: BeamGeometry,
-    view: _View,
+    view: View,
     phantom: Phantom,
     material: NDArray[np.uint8],
     quality: PencilQuality,
@@ -398,7 +428,7 @@ def _fan(
     return fan
 
 
-def _scales(fan: FanLattice, kind: int, sad: float) -> tuple[float, float]:
+def scale_range(fan: FanLattice, kind: int, sad: float) -> tuple[float, float]:
     """Smallest and largest logarithm of the lateral scale on a fan."""
     away = np.log((fan.w0 + fan.step_w * np.arange(fan.values.shape[2])) / sad)
     densities = fan.values[..., kind]
@@ -406,7 +436,7 @@ def _scales(fan: FanLattice, kind: int, sad: float) -> tuple[float, float]:
     return float(low.min()), float(high.max())
 
 
-class _Shares(NamedTuple):
+class Shares(NamedTuple):
     """Fluence of the spectrum on the axis and, if there is one, of the softest.
 
     start, pixel : v and u, mm
@@ -419,7 +449,7 @@ class _Shares(NamedTuple):
     values: NDArray[np.float32]
 
 
-def _joined(fluence: Fluence, field: _Field, softest_cm: float, joined: int) -> _Shares:
+def shares_of(fluence: Fluence, field: Field, softest_cm: float, joined: int) -> Shares:
     """Part the fluence by how soft it is, and join pixels."""
     values = fluence.values[field.rows, field.columns][None]
     first, pixel = (field.v[0], field.u[0]), (fluence.pixel_v, fluence.pixel_u)
@@ -432,15 +462,15 @@ def _joined(fluence: Fluence, field: _Field, softest_cm: float, joined: int) -> 
         nv, nu = (n // joined for n in values.shape[1:])
         values = values.reshape(-1, nv, joined, nu, joined).mean(axis=(2, 4))
     wide = (joined * pixel[0], joined * pixel[1])
-    return _Shares((first[0] + wide[0] / 2, first[1] + wide[1] / 2), wide, values)
+    return Shares((first[0] + wide[0] / 2, first[1] + wide[1] / 2), wide, values)
 
 
-def _convolved(
-    fluence: _Shares,
+def convolve(
+    fluence: Shares,
     terms: PencilTerms,
-    view: _View,
+    view: View,
     scales: tuple[float, float],
-    spread: _Spread,
+    spread: Spread,
 ) -> Convolved:
     """Convolve the fluence with the functions across the beam, for all scales that occur."""
     first = int(np.floor(scales[0] / spread.step))

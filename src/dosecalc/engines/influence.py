@@ -1,0 +1,458 @@
+"""The dose-influence matrix: dose per voxel and unit weight of every beamlet, by pencil beams.
+
+Beamlets of one beam are equal, so one is convolved (`pencil_beam`), and every voxel looks up what
+each beamlet within reach sends it. Only the softness of the spectrum and the profile differ
+from beamlet to beamlet; softness is taken at the voxel's ray, the profile at the beamlet.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.signal import oaconvolve
+
+from dosecalc import __version__
+from dosecalc.beam.beamlets import BeamletGrid, beamlet_fluence
+from dosecalc.beam.fluence import Fluence
+from dosecalc.core.influence import (
+    BeamletMaps,
+    Lattice,
+    count_beamlets,
+    fill_rows,
+    times,
+    transposed_times,
+)
+from dosecalc.core.pencil import TERMS, Convolved, RadialTable
+from dosecalc.data.electrons import water_to_medium
+from dosecalc.engines.calibration import fluence_per_mu
+from dosecalc.engines.pencil_beam import (
+    PencilBeamSettings,
+    Scene,
+    Spread,
+    beam_scene,
+    convolve,
+    field_dose,
+    field_of,
+    fluence_dose,
+    narrow_spread,
+    scale_range,
+    shares_of,
+    wide_spread,
+)
+from dosecalc.engines.pencil_tables import PencilTerms
+from dosecalc.errors import GeometryError, InputError
+from dosecalc.model import Dose, Grid, Machine, PatientPosition, Phantom
+
+__all__ = ["InfluenceMatrix", "InfluenceSettings", "dose_influence"]
+
+# Blocks that a product with the transpose is summed in, whatever the number of threads.
+_BLOCKS = 16
+_AIR = 0.05
+
+
+@dataclass(frozen=True)
+class InfluenceSettings:
+    """Settings of a dose-influence matrix.
+
+    Parameters
+    ----------
+    reach_mm : float
+        A voxel gets dose from beamlets at most so far, along u and v, from its ray in the isocentre
+        plane. What lies beyond is dropped, and how much that is, reported.
+    pixel_mm : float
+        Largest pixel of the convolved beamlet.
+    scale_step : float
+        Step of the logarithm of lateral scales; voxels take the nearest.
+    largest_gb : float
+        A matrix that would take more memory is refused.
+    """
+
+    reach_mm: float = 60.0
+    pixel_mm: float = 1.0
+    scale_step: float = 0.05
+    largest_gb: float = 4.0
+
+    def __post_init__(self) -> None:
+        for name in ("reach_mm", "pixel_mm", "scale_step", "largest_gb"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} = {getattr(self, name)}: it must be above zero")
+
+
+@dataclass(frozen=True)
+class InfluenceMatrix:
+    """Dose per unit weight of beamlets.
+
+    Parameters
+    ----------
+    matrix : (voxels, beamlets) csr_array of float32 with int32 indices
+        Rows are voxels of the grid in the order of its arrays, ``[z, y, x]`` flattened; columns are
+        the beams' beamlets one after the other, each in the order of ``chosen``. Gy per MU
+        of open beamlet (Gy cm2 for a bare point source).
+    grid : Grid
+    beams : tuple of BeamletGrid
+    unit : str
+    dropped : tuple of float
+        Share of each beam's absorbed energy that lies beyond reach, all weights being equal.
+    provenance : dict
+    """
+
+    matrix: sparse.csr_array
+    grid: Grid
+    beams: tuple[BeamletGrid, ...]
+    unit: str
+    dropped: tuple[float, ...]
+    provenance: dict[str, Any]
+
+    def times(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Dose per voxel (rows,) of beamlet weights (columns,)."""
+        m = self.matrix
+        if weights.shape != (m.shape[1],):
+            raise InputError(f"{weights.shape} weights for {m.shape[1]} beamlets")
+        result = np.empty(m.shape[0])
+        times(m.indptr, m.indices, m.data, np.ascontiguousarray(weights, np.float64), result)
+        return result
+
+    def transposed_times(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sum over voxels of values times dose, per beamlet: the gradient of an objective."""
+        m = self.matrix
+        partial = np.empty((_BLOCKS, m.shape[1]))
+        given = np.ascontiguousarray(values, np.float64)
+        transposed_times(m.indptr, m.indices, m.data, given, partial)
+        return np.asarray(partial.sum(axis=0))
+
+    def dose(self, weights: NDArray[np.float64]) -> Dose:
+        """Dose of beamlet weights on the grid."""
+        gray = self.times(weights).reshape(self.grid.shape).astype(np.float32)
+        return Dose(
+            self.grid,
+            gray,
+            str(self.provenance["dose_to"]),
+            unit=self.unit,
+            summation="FRACTION",
+            provenance=self.provenance,
+        )
+
+    def rows(self, voxels: NDArray[np.int64]) -> InfluenceMatrix:
+        """Return the matrix of some voxels only, for an optimisation; `dose` has no grid then."""
+        return InfluenceMatrix(
+            self.matrix[voxels], self.grid, self.beams, self.unit, self.dropped, self.provenance
+        )
+
+    def save(self, path: Path) -> None:
+        """Write an .npz with the arrays of a CSR matrix and, as JSON, what it belongs to."""
+        about = {
+            "unit": self.unit,
+            "grid": asdict(self.grid),
+            "dropped": self.dropped,
+            "provenance": self.provenance,
+            "beams": [
+                {
+                    **{k: v for k, v in vars(b).items() if k not in ("chosen", "position")},
+                    "position": b.position.name,
+                    "chosen": b.chosen.astype(int).tolist(),
+                }
+                for b in self.beams
+            ],
+        }
+        m = self.matrix
+        np.savez(
+            path,
+            format=np.array("csr"),
+            shape=np.array(m.shape),
+            indptr=m.indptr,
+            indices=m.indices,
+            data=m.data,
+            dosecalc=np.array(json.dumps(about, default=str)),
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> InfluenceMatrix:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        InputError
+            The file holds no matrix of this program.
+        """
+        with np.load(path) as data:
+            if "dosecalc" not in data:
+                raise InputError(f"{path}: not a dose-influence matrix of this program")
+            about = json.loads(str(data["dosecalc"]))
+            matrix = sparse.csr_array(
+                (data["data"], data["indices"], data["indptr"]), shape=tuple(data["shape"])
+            )
+        grid = {name: tuple(values) for name, values in about["grid"].items()}
+        beams = (
+            BeamletGrid(
+                **b
+                | {
+                    "position": PatientPosition[b["position"]],
+                    "isocentre": tuple(b["isocentre"]),
+                    "chosen": np.array(b["chosen"], bool),
+                }
+            )
+            for b in about["beams"]
+        )
+        dropped = tuple(about["dropped"])
+        return cls(matrix, Grid(**grid), tuple(beams), about["unit"], dropped, about["provenance"])
+
+
+def dose_influence(
+    phantom: Phantom,
+    beams: Sequence[BeamletGrid],
+    machine: Machine,
+    settings: InfluenceSettings | None = None,
+    *,
+    dose_to: str = "medium",
+) -> InfluenceMatrix:
+    """Dose of every beamlet in every voxel that holds matter.
+
+    Raises
+    ------
+    InputError
+        No beams; the matrix would take more memory than is allowed.
+    GeometryError, OutsideValidityError
+        See `pencil_beam.fluence_dose`; a beam sees no voxel.
+    """
+    settings = settings or InfluenceSettings()
+    if not beams:
+        raise InputError("no beam has beamlets to calculate")
+    pencil = PencilBeamSettings(fluence_pixel_mm=settings.pixel_mm, dose_to=dose_to)
+    per_mu = fluence_per_mu(machine, pencil, fluence_dose)
+    voxels = np.flatnonzero(phantom.density > _AIR)
+    points = _points(phantom.grid, voxels)
+    prepared, counts, columns = [], np.zeros(voxels.size, np.int64), 0
+    for grid in beams:
+        single = beamlet_fluence(grid, machine, settings.pixel_mm)
+        whole = _all_beamlets(grid, single, machine)
+        scene = beam_scene(phantom, whole)
+        lattice = _lattice(grid, machine, settings.reach_mm, columns, per_mu)
+        before = int(counts.sum())
+        count_beamlets(scene.geometry, lattice, points, counts)
+        if int(counts.sum()) == before:
+            raise GeometryError(f"no voxel is seen through a beamlet at gantry {grid.gantry_deg:g}")
+        prepared.append(_Prepared(single, whole, scene, lattice))
+        columns += grid.count
+    entries = int(counts.sum())
+    _check_size(entries, phantom.grid, settings)
+    indices, data = np.empty(entries, np.int32), np.empty(entries, np.float32)
+    place = np.cumsum(counts) - counts
+    for beam in prepared:
+        _fill(phantom, voxels, points, beam, settings, dose_to, place, (indices, data))
+        more = np.zeros_like(counts)
+        count_beamlets(beam.scene.geometry, beam.lattice, points, more)
+        place += more
+    rows = np.zeros(phantom.density.size + 1, np.int64)
+    rows[voxels + 1] = counts
+    matrix = sparse.csr_array(
+        (data, indices, np.cumsum(rows).astype(np.int32)), shape=(phantom.density.size, columns)
+    )
+    dropped = _dropped(phantom, prepared, matrix, pencil, per_mu)
+    return InfluenceMatrix(
+        matrix=matrix,
+        grid=phantom.grid,
+        beams=tuple(beams),
+        unit="Gy cm2" if machine.calibration.per_fluence else "Gy",
+        dropped=dropped,
+        provenance={
+            "program": f"dosecalc {__version__}",
+            "engine": "pencil-beam",
+            "settings": asdict(settings),
+            "dose_to": dose_to,
+            "machine": machine.name,
+        },
+    )
+
+
+class _Prepared(NamedTuple):
+    """A beam before its entries are calculated."""
+
+    single: Fluence
+    whole: Fluence
+    scene: Scene
+    lattice: Lattice
+
+
+def _points(grid: Grid, voxels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Middles of voxels, (n, 3) x, y, z."""
+    index = np.unravel_index(voxels, grid.shape)
+    lines = [grid.centres(axis)[n] for axis, n in zip("zyx", index, strict=True)]
+    return np.ascontiguousarray(np.stack(lines[::-1], axis=-1))
+
+
+def _all_beamlets(grid: BeamletGrid, single: Fluence, machine: Machine) -> Fluence:
+    """Fluence of all beamlets with weight 1."""
+    parts_u = round(grid.size_u / single.pixel_u)
+    parts_v = round(grid.size_v / single.pixel_v)
+    nv, nu = grid.chosen.shape
+    middles = np.zeros(((nv - 1) * parts_v + 1, (nu - 1) * parts_u + 1))
+    middles[::parts_v, ::parts_u] = grid.chosen * _profile(grid, machine)
+    values = oaconvolve(middles, single.values)
+    # What is left of rounding is no fluence.
+    values[values < 1e-6 * values.max()] = 0
+    return replace(
+        single,
+        values=values.astype(np.float32),
+        u0=single.u0 + grid.u0,
+        v0=single.v0 + grid.v0,
+    )
+
+
+def _profile(grid: BeamletGrid, machine: Machine) -> NDArray[np.float64]:
+    u, v = grid.centres()
+    radius = np.hypot(v[:, None], u)
+    return np.ones_like(radius) if machine.profile is None else machine.profile(radius)
+
+
+def _lattice(
+    grid: BeamletGrid, machine: Machine, reach_mm: float, first_column: int, per_mu: float
+) -> Lattice:
+    column = np.full(grid.chosen.shape, -1, np.int32)
+    column[grid.chosen] = first_column + np.arange(grid.count)
+    weight = (_profile(grid, machine) * per_mu).astype(np.float32)
+    return Lattice(grid.u0, grid.v0, grid.size_u, grid.size_v, column, weight, reach_mm)
+
+
+def _check_size(entries: int, grid: Grid, settings: InfluenceSettings) -> None:
+    gigabytes = (8 * entries + 4 * np.prod(grid.shape)) / 1e9
+    if gigabytes > settings.largest_gb or entries >= 2**31:
+        raise InputError(
+            f"the dose-influence matrix would have {entries:,} entries and take {gigabytes:.1f} "
+            f"GB, more than largest_gb = {settings.largest_gb:g}; use larger voxels, larger "
+            "beamlets or a shorter reach_mm"
+        )
+
+
+def _fill(
+    phantom: Phantom,
+    voxels: NDArray[np.int64],
+    points: NDArray[np.float64],
+    beam: _Prepared,
+    settings: InfluenceSettings,
+    dose_to: str,
+    place: NDArray[np.int64],
+    out: tuple[NDArray[np.int32], NDArray[np.float32]],
+) -> None:
+    """Calculate a beam's entries and write them from `place` on."""
+    scene, quality = beam.scene, beam.scene.quality
+    kinds = (
+        (1, quality.primary, narrow_spread(quality, settings.scale_step)),
+        (2, quality.scatter, wide_spread(1, settings.scale_step)),
+    )
+    primary, scatter = (
+        _maps(beam, terms, scale_range(scene.fan, kind, scene.geometry.sad), spread)
+        for kind, terms, spread in kinds
+    )
+    material = scene.material.ravel()[voxels]
+    density = phantom.density.ravel()[voxels]
+    factors = quality.dose_factors
+    if dose_to == "water":
+        to_water = water_to_medium(phantom.materials)[phantom.material.ravel()[voxels]]
+    else:
+        to_water = np.ones(voxels.size)
+    properties = np.stack(
+        (
+            scene.view.thickness_cm * density * quality.depth_scale[material],
+            factors[0, material] * to_water,
+            factors[1, material] * to_water,
+        ),
+        axis=-1,
+    ).astype(np.float32)
+    softness = np.zeros((2, 0))
+    if beam.single.softening is not None and quality.softest_cm > 0:
+        soft = beam.single.softening
+        softness = np.ascontiguousarray(np.stack((soft.radius_mm, soft.value / quality.softest_cm)))
+    fill_rows(
+        scene.geometry,
+        scene.fan,
+        softness,
+        beam.lattice,
+        primary,
+        scatter,
+        points,
+        properties,
+        place,
+        out,
+    )
+
+
+def _maps(
+    beam: _Prepared, terms: PencilTerms, scales: tuple[float, float], spread: Spread
+) -> BeamletMaps:
+    """Convolve a beamlet with the functions of each family, sorted as `BeamletMaps` says."""
+    single, lattice = beam.single, beam.lattice
+    parts = round(lattice.size_u / single.pixel_u)
+    if parts != round(lattice.size_v / single.pixel_v):
+        raise InputError("beamlets must be squares")
+    reach = min(lattice.reach, 10 * spread.reach_cm * float(np.exp(-scales[0])) + lattice.size_u)
+    half = int(np.ceil(reach / lattice.size_u)) + 1
+    blocks = 2 * half + 1
+    ends = (parts * half + parts) * single.pixel_u
+    view = beam.scene.view._replace(u=(-ends, ends), v=(-ends, ends))
+    shares = shares_of(single, field_of(single), 0.0, 1)
+    families = terms.across.values.shape[1]
+    found = []
+    for q in range(families):
+        one = PencilTerms(
+            RadialTable(
+                terms.across.first,
+                terms.across.step,
+                np.ascontiguousarray(terms.across.values[:, q : q + 1]),
+                np.ascontiguousarray(terms.across.at_zero[q : q + 1]),
+            ),
+            terms.along,
+        )
+        maps = convolve(shares, one, view, scales, spread)
+        found.append(_sorted(maps, parts, blocks))
+    return BeamletMaps(
+        *terms.along, maps.first, maps.step, np.ascontiguousarray(np.stack(found, axis=1))
+    )
+
+
+def _sorted(maps: Convolved, parts: int, blocks: int) -> NDArray[np.float32]:
+    """Pixels of convolved maps in the order of `BeamletMaps`, (ns, parts, parts, TERMS, ..)."""
+    count = parts * blocks
+    even = np.zeros((len(maps.values), count, count, TERMS), np.float32)
+    start = parts * (blocks // 2)
+    first_u = start + round(maps.u0 / maps.pixel_u)
+    first_v = start + round(maps.v0 / maps.pixel_v)
+    nv, nu = maps.values.shape[1:3]
+    rows = slice(max(first_v, 0), min(first_v + nv, count))
+    columns = slice(max(first_u, 0), min(first_u + nu, count))
+    even[:, rows, columns] = maps.values[
+        :,
+        rows.start - first_v : rows.stop - first_v,
+        columns.start - first_u : columns.stop - first_u,
+    ]
+    split = even.reshape(-1, blocks, parts, blocks, parts, TERMS)
+    return split.transpose(0, 2, 4, 5, 1, 3)
+
+
+def _dropped(
+    phantom: Phantom,
+    prepared: list[_Prepared],
+    matrix: sparse.csr_array,
+    pencil: PencilBeamSettings,
+    per_mu: float,
+) -> tuple[float, ...]:
+    """Share of each beam's energy that its columns lack, all weights being 1."""
+    mass = phantom.mass_g
+    shares = []
+    for beam in prepared:
+        column = beam.lattice.column
+        weights = np.zeros(matrix.shape[1])
+        weights[column[column >= 0]] = 1
+        kept = np.empty(matrix.shape[0])
+        times(matrix.indptr, matrix.indices, matrix.data, weights, kept)
+        whole = field_dose(phantom, beam.whole, beam.scene, pencil).ravel() * per_mu
+        dense = (phantom.density > _AIR).ravel()
+        energy = float((mass.ravel() * whole)[dense].sum())
+        shares.append(1 - float(mass.ravel() @ kept) / energy)
+    return tuple(shares)
