@@ -13,10 +13,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from dosecalc.cli._conformal import conformal_beam
 from dosecalc.data.machines import load_machine
 from dosecalc.dicom import import_folder, write_plan
 from dosecalc.model import Plan, Prescription
+from dosecalc.planning.shaping import conformal_beam
 
 _GANTRY_DEG = (0.0, 90.0, 180.0, 270.0)
 _MU = 60.0

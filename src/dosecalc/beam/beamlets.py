@@ -14,7 +14,7 @@ from dosecalc.beam.head import edge_blur
 from dosecalc.errors import InputError
 from dosecalc.model import Machine, PatientPosition, Structure
 
-__all__ = ["BeamletGrid", "beamlet_fluence", "target_beamlets"]
+__all__ = ["BeamletGrid", "beamlet_fluence", "contour_points", "target_beamlets"]
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,15 @@ class BeamletGrid:
         return u, self.v0 + self.size_v * np.arange(nv, dtype=np.float64)
 
 
+def contour_points(structure: Structure) -> NDArray[np.float64]:
+    """Corners of all contours of a structure, (n, 3) x, y, z."""
+    return np.concatenate(
+        [np.column_stack((c.points, np.full(len(c.points), c.z))) for c in structure.contours]
+    )
+
+
 def target_beamlets(
-    target: Structure,
+    target: NDArray[np.float64],
     position: PatientPosition,
     machine: Machine,
     *,
@@ -79,16 +86,24 @@ def target_beamlets(
     size_mm: float = 5.0,
     margin_mm: float = 5.0,
 ) -> BeamletGrid:
-    """Beamlets on multiples of their size that see a target, or come nearer than a margin.
+    """Return the beamlets, on multiples of their size, that come within a margin of a target.
 
-    The target's outline as seen from the source is taken from the corners of its contours, which
-    are to lie closer together than a beamlet is wide; between contours nothing is assumed.
+    Every row of beamlets is whole from the first to the last that do.
+
+    Parameters
+    ----------
+    target : (n, 3) x, y, z, mm
+        Points of it, no further apart than beamlets are wide: corners of contours
+        (`contour_points`) or middles of voxels.
+    position : PatientPosition
+    machine : Machine
+    isocentre : x, y, z, mm
+    gantry_deg, collimator_deg, couch_deg : float
+    size_mm, margin_mm : float
+        In the isocentre plane.
     """
     axes = beam_axes(position, gantry_deg, collimator_deg, couch_deg)
-    corners = np.concatenate(
-        [np.column_stack((c.points, np.full(len(c.points), c.z))) for c in target.contours]
-    )
-    u, v, w = axes @ (corners - np.array(isocentre)).T
+    u, v, w = axes @ (target - np.array(isocentre)).T
     seen = np.stack((u, v)) * machine.sad_mm / (machine.sad_mm + w)
     low = np.floor((seen.min(axis=1) - margin_mm) / size_mm).astype(int)
     high = np.ceil((seen.max(axis=1) + margin_mm) / size_mm).astype(int)

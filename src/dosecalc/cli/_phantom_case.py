@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dosecalc.cli._conformal import conformal_beam
 from dosecalc.data.machines import load_machine
 from dosecalc.dicom import (
     Subject,
@@ -19,6 +18,7 @@ from dosecalc.dicom import (
 )
 from dosecalc.model import CtImage, Plan, Prescription, StructureSet
 from dosecalc.patient.thorax import TARGET, thorax_ct, thorax_structures
+from dosecalc.planning.shaping import conformal_beam
 
 __all__ = ["ThoraxPlan", "write_thorax_patient"]
 

@@ -26,15 +26,18 @@ def conformal_beam(
     gantry_deg: float,
     mu: float,
     margin_mm: float,
+    collimator_deg: float = 0.0,
+    couch_deg: float = 0.0,
+    isocentre: tuple[float, float, float] | None = None,
     dose_gy: float | None = None,
     position: PatientPosition = PatientPosition.HFS,
 ) -> Beam:
-    """Return a static beam with its isocentre in the middle of a target.
+    """Return a static beam shaped to a target.
 
     Leaves stand `margin_mm` (in the isocentre plane) outside the target's outline as
-    seen from the source, at every height of each leaf; jaws on the box around that.
-    Collimator and couch are at 0. `dose_gy` is what one fraction of the field is planned
-    to give at the isocentre; it is stated in the plan and changes nothing.
+    seen from the source, at every height of each leaf; jaws on the box around that. The
+    isocentre is the middle of the target if none is given. `dose_gy` is what one fraction of
+    the field is planned to give at the isocentre; it is stated in the plan and changes nothing.
 
     Raises
     ------
@@ -43,20 +46,21 @@ def conformal_beam(
     """
     if machine.mlc is None or machine.mlc.axis != "x":
         raise InputError(f"machine {machine.name!r} has no leaves along x to shape a field with")
-    centre = centroid(target)
-    outline = _seen_from_source(target, centre, machine.sad_mm, gantry_deg, position)
+    x, y, z = centroid(target) if isocentre is None else isocentre
+    isocentre = (round(x, 2), round(y, 2), round(z, 2))
+    axes = beam_axes(position, gantry_deg, collimator_deg, couch_deg)
+    outline = _seen_from_source(target, isocentre, machine.sad_mm, axes)
     edges = machine.mlc.boundaries_mm
     leaves = _leaf_tips(outline, edges, margin_mm)
     low = np.floor((outline.min(axis=0) - margin_mm) / _JAW_STEP_MM) * _JAW_STEP_MM
     high = np.ceil((outline.max(axis=0) + margin_mm) / _JAW_STEP_MM) * _JAW_STEP_MM
     jaws = [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
-    isocentre = (round(centre[0], 2), round(centre[1], 2), round(centre[2], 2))
     states = tuple(
         ControlPoint(
             meterset_fraction=share,
             gantry_deg=gantry_deg,
-            collimator_deg=0.0,
-            couch_deg=0.0,
+            collimator_deg=collimator_deg,
+            couch_deg=couch_deg,
             isocentre=isocentre,
             jaws_x=None if machine.jaws_x is None else jaws[0],
             jaws_y=None if machine.jaws_y is None else jaws[1],
@@ -84,14 +88,13 @@ def _seen_from_source(
     target: Structure,
     centre: tuple[float, float, float],
     sad_mm: float,
-    gantry_deg: float,
-    position: PatientPosition,
+    axes: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Corners of all contours projected on the isocentre plane, (n, 2): x and y of the leaves."""
     corners = np.concatenate(
         [np.column_stack((c.points, np.full(len(c.points), c.z))) for c in target.contours]
     )
-    u, v, w = beam_axes(position, gantry_deg, 0.0, 0.0) @ (corners - np.array(centre)).T
+    u, v, w = axes @ (corners - np.array(centre)).T
     return np.asarray(np.column_stack((u, v)) * (sad_mm / (sad_mm + w))[:, None])
 
 

@@ -1,0 +1,260 @@
+"""Plans on a case: make, calculate, change and recalculate, normalise, save."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dosecalc.dicom import references_for, write_dose, write_plan
+from dosecalc.engines import collapsed_cone, monte_carlo, pencil_beam
+from dosecalc.errors import InputError
+from dosecalc.model import Beam, Dose, Plan, Prescription
+from dosecalc.planning.case import PlanningCase
+from dosecalc.report.record import NOT_CHECKED, file_sha256, run_record, to_json
+from dosecalc.report.result import evaluate
+from dosecalc.verify.dvh import Dvh, structure_dvh
+
+__all__ = [
+    "PlanDose",
+    "calculate",
+    "dose_quantity",
+    "make_plan",
+    "normalised",
+    "recalculate",
+    "save",
+    "scaled",
+]
+
+_ENGINES: dict[str, Callable[..., Dose]] = {
+    "pencil-beam": pencil_beam.compute,
+    "collapsed-cone": collapsed_cone.compute,
+    "monte-carlo": monte_carlo.compute,
+}
+
+
+@dataclass(frozen=True)
+class PlanDose:
+    """A plan and its dose, beam by beam.
+
+    Parameters
+    ----------
+    plan : Plan
+    beams : mapping of beam number to Dose
+        Of one fraction, Gy.
+    engine : str
+    settings : object
+        The engine's; None for its defaults.
+    seconds : float
+        That the calculation took.
+    """
+
+    plan: Plan
+    beams: Mapping[int, Dose]
+    engine: str
+    settings: Any = None
+    seconds: float = 0.0
+
+    @property
+    def fraction(self) -> Dose:
+        """Dose of one fraction: the sum of the beams."""
+        doses = [self.beams[b.number] for b in self.plan.beams]
+        gray = np.asarray(np.sum([d.gray for d in doses], axis=0, dtype=np.float64), np.float32)
+        notes = [note for d in doses for note in d.provenance.get("notes", ())]
+        machines = {k: v for d in doses for k, v in d.provenance.get("machines", {}).items()}
+        provenance = dict(doses[0].provenance) | {"notes": notes, "machines": machines}
+        spreads = [d.uncertainty for d in doses if d.uncertainty is not None]
+        spread = None
+        if len(spreads) == len(doses):
+            squares = np.sum([np.square(one, dtype=np.float64) for one in spreads], axis=0)
+            spread = np.asarray(np.sqrt(squares), np.float32)
+        return replace(doses[0], gray=gray, uncertainty=spread, provenance=provenance)
+
+    @property
+    def total(self) -> Dose:
+        """Dose of all fractions."""
+        if self.plan.fractions is None:
+            raise InputError("the plan does not say how many fractions there are")
+        one, times = self.fraction, np.float32(self.plan.fractions)
+        spread = None if one.uncertainty is None else one.uncertainty * times
+        return replace(one, gray=one.gray * times, uncertainty=spread, summation="PLAN")
+
+    def dvh(self, case: PlanningCase, name: str) -> Dvh:
+        """Histogram of a structure in the dose of all fractions."""
+        return structure_dvh(case[name], self.total)
+
+
+def make_plan(
+    case: PlanningCase,
+    beams: Sequence[Beam],
+    *,
+    target: str,
+    dose_gy: float,
+    fractions: int,
+    label: str = "PLAN",
+) -> Plan:
+    """Put beams together to a plan that prescribes a dose (all fractions) to a target."""
+    if not beams:
+        raise InputError("a plan needs at least one beam")
+    return Plan(
+        beams=tuple(beams),
+        position=case.ct.position,
+        fractions=fractions,
+        prescriptions=(Prescription(target, dose_gy, "TARGET", case[target].number),),
+        label=label,
+        structure_set_uid=case.structures.uid,
+        frame_of_reference_uid=case.ct.frame_of_reference_uid,
+    )
+
+
+def calculate(
+    case: PlanningCase,
+    plan: Plan,
+    engine: str = "collapsed-cone",
+    settings: Any = None,
+    *,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> PlanDose:
+    """Calculate every beam of a plan.
+
+    Parameters
+    ----------
+    engine : {"pencil-beam", "collapsed-cone", "monte-carlo"}
+    settings : settings of that engine, or None for its defaults
+    progress : callable(text, done, total), optional
+        See the engines.
+    """
+    return recalculate(case, PlanDose(plan, {}, engine, settings), plan, progress=progress)
+
+
+def recalculate(
+    case: PlanningCase,
+    before: PlanDose,
+    plan: Plan,
+    *,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> PlanDose:
+    """Calculate a changed plan, but only the beams that changed.
+
+    Of a beam that differs in its MU alone the dose goes with the MU.
+    """
+    if before.engine not in _ENGINES:
+        raise InputError(f"no engine is named {before.engine!r}; there are {', '.join(_ENGINES)}")
+    old = {beam.number: beam for beam in before.plan.beams if beam.number in before.beams}
+    start, doses = time.perf_counter(), {}
+    for beam in plan.beams:
+        known = old.get(beam.number)
+        if known is not None and known.mu > 0 and _same_but_mu(known, beam):
+            dose = before.beams[beam.number]
+            times = np.float32(beam.mu / known.mu)
+            spread = None if dose.uncertainty is None else dose.uncertainty * times
+            doses[beam.number] = replace(dose, gray=dose.gray * times, uncertainty=spread)
+            continue
+        alone = replace(plan, beams=(beam,))
+        compute = _ENGINES[before.engine]
+        doses[beam.number] = compute(case.phantom, alone, case.machine, before.settings, progress)
+    seconds = time.perf_counter() - start
+    return PlanDose(plan, doses, before.engine, before.settings, seconds)
+
+
+def _same_but_mu(one: Beam, other: Beam) -> bool:
+    """Whether beams are equal but for MU, names and notes."""
+    for name in ("energy_mv", "fluence_mode", "sad_mm", "leaf_axis"):
+        if getattr(one, name) != getattr(other, name):
+            return False
+    if len(one.control_points) != len(other.control_points):
+        return False
+    if not _equal(one.leaf_boundaries, other.leaf_boundaries):
+        return False
+    return all(
+        _equal(vars(a)[key], vars(b)[key])
+        for a, b in zip(one.control_points, other.control_points, strict=True)
+        for key in vars(a)
+    )
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return np.array_equal(one, other)
+    return bool(one == other)
+
+
+def scaled(planned: PlanDose, factor: float) -> PlanDose:
+    """Multiply the MU of all beams, and the dose with them."""
+    if not factor > 0:
+        raise InputError(f"MU times {factor}: the factor must be above zero")
+    times = np.float32(factor)
+    beams = tuple(replace(b, mu=b.mu * factor) for b in planned.plan.beams)
+    doses = {
+        n: replace(
+            d,
+            gray=d.gray * times,
+            uncertainty=None if d.uncertainty is None else d.uncertainty * times,
+        )
+        for n, d in planned.beams.items()
+    }
+    return replace(planned, plan=replace(planned.plan, beams=beams, uid=""), beams=doses)
+
+
+def normalised(
+    case: PlanningCase, planned: PlanDose, structure: str, quantity: str, dose_gy: float
+) -> PlanDose:
+    """Scale the MU so that a structure gets a dose of all fractions.
+
+    Parameters
+    ----------
+    structure : str
+    quantity : str
+        "mean", "max", or "D" and a percentage of the volume: "D95".
+    dose_gy : float
+    """
+    found = dose_quantity(planned.dvh(case, structure), quantity)
+    if not found > 0:
+        raise InputError(f"{structure!r} has no dose that could be scaled to {dose_gy:g} Gy")
+    return scaled(planned, dose_gy / found)
+
+
+def dose_quantity(dvh: Dvh, quantity: str) -> float:
+    """Read "mean", "max" or "D95" (any percentage) from a histogram, Gy."""
+    word = quantity.strip().lower()
+    if word == "mean":
+        return dvh.mean_gy
+    if word == "max":
+        return dvh.dose_at_volume(0)
+    try:
+        return dvh.dose_at_volume(float(word.removeprefix("d").removesuffix("%")))
+    except ValueError:
+        raise InputError(f"{quantity!r} is not 'mean', 'max' or a D such as 'D95'") from None
+
+
+def save(case: PlanningCase, planned: PlanDose, folder: Path | str) -> Path:
+    """Write RTPLAN.dcm, RTDOSE.dcm (all fractions) and run.json into a new folder."""
+    place = Path(folder)
+    if place.exists():
+        raise InputError(f"{place} exists already; name a folder that does not")
+    place.mkdir(parents=True)
+    written = write_plan(planned.plan, place / "RTPLAN.dcm", subject=case.source.subject)
+    plan = replace(planned.plan, uid=str(written.SOPInstanceUID))
+    total = planned.total
+    source = replace(case.source, plan=plan, fraction_group=1)
+    dose_file = write_dose(total, place / "RTDOSE.dcm", references_for(source))
+    result = evaluate(plan.label, total, case.phantom, plan, structures=case.structures, ct=case.ct)
+    record = run_record(
+        result,
+        command=sys.argv,
+        inputs=[
+            {"name": f.name, "kind": f.kind, "sha256": f.sha256, "uid": f.uid, "used": f.used}
+            for f in case.source.files
+        ],
+        outputs={p.name: file_sha256(p) for p in (place / "RTPLAN.dcm", dose_file)},
+        timings_s={"calculating the dose": planned.seconds},
+        choices=dict(case.choices) | {"machines": {"all": case.machine.name}},
+        not_checked=NOT_CHECKED,
+    )
+    (place / "run.json").write_text(to_json(record), encoding="utf-8")
+    return place
