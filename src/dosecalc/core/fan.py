@@ -18,6 +18,7 @@ QUANTITIES = 3
 # Before the first matter denser than this (g/cm3) nothing spreads that matters: air outside the
 # patient is no source. What lies deeper than so much (g/cm2) counts whatever its density.
 _THIN, _SURFACE = 0.05, 0.1
+_LIGHTEST = 0.1
 
 
 class FanLattice(NamedTuple):
@@ -82,8 +83,11 @@ def _pass(sums, mass, length, reach):
 
 @jit
 def _log_density(sums):
-    """Logarithm of the mean density on the way from the sources; of water if there are none."""
-    return np.log(sums[2] / sums[1]) if sums[1] > 0.0 else 0.0
+    """Logarithm of the mean density on the way from the sources; of water if there are none.
+
+    Not below that of the lightest lung.
+    """
+    return np.log(max(sums[2] / sums[1], _LIGHTEST)) if sums[1] > 0.0 else 0.0
 
 
 @jit
@@ -97,6 +101,7 @@ def _follow(beam, medium, reach, direction, w_per_length, w0, step_w, line):
     near, far = _entry(beam.source, low, high, direction)
     depth = 0.0
     electrons, photons = np.zeros(3), np.zeros(3)
+    of_electrons = of_photons = 0.0
     count, node = line.shape[0], 0
     travelled = near
     cells = np.zeros(3, np.int64)
@@ -125,6 +130,9 @@ def _follow(beam, medium, reach, direction, w_per_length, w0, step_w, line):
             if depth > _SURFACE or density[k, j, i] > _THIN:
                 _pass(electrons, mass * density_scale[0, m], length, reach[0])
                 _pass(photons, mass * density_scale[1, m], length, reach[1])
+            # Nobody asks for dose in air: nodes there have the value of the matter before.
+            if density[k, j, i] > _THIN:
+                of_electrons, of_photons = _log_density(electrons), _log_density(photons)
             travelled = end
             if end < at_node:
                 cells[through] += 1 if direction[through] > 0 else -1
@@ -133,7 +141,7 @@ def _follow(beam, medium, reach, direction, w_per_length, w0, step_w, line):
                     travelled = far
                 continue
         line[node, 0] = depth
-        line[node, 1], line[node, 2] = _log_density(electrons), _log_density(photons)
+        line[node, 1], line[node, 2] = of_electrons, of_photons
         node += 1
 
 

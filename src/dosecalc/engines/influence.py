@@ -42,7 +42,6 @@ from dosecalc.engines.pencil_beam import (
     field_of,
     fluence_dose,
     narrow_spread,
-    scale_range,
     shares_of,
     wide_spread,
 )
@@ -55,6 +54,7 @@ __all__ = ["InfluenceMatrix", "InfluenceSettings", "dose_influence"]
 # Blocks that a product with the transpose is summed in, whatever the number of threads.
 _BLOCKS = 16
 _AIR = 0.05
+_RARE = 0.002
 
 
 @dataclass(frozen=True)
@@ -238,14 +238,15 @@ def dose_influence(
         count_beamlets(scene.geometry, lattice, points, counts)
         if int(counts.sum()) == before:
             raise GeometryError(f"no voxel is seen through a beamlet at gantry {grid.gantry_deg:g}")
-        prepared.append(_Prepared(single, whole, scene, lattice))
+        prepared.append(_Prepared(grid, single, whole, scene, lattice))
         columns += grid.count
     entries = int(counts.sum())
     _check_size(entries, phantom.grid, settings)
     indices, data = np.empty(entries, np.int32), np.empty(entries, np.float32)
     place = np.cumsum(counts) - counts
-    for beam in prepared:
-        _fill(phantom, voxels, points, beam, settings, dose_to, place, (indices, data))
+    maps = _shared_maps(prepared, machine, settings)
+    for beam, tables in zip(prepared, maps, strict=True):
+        _fill(phantom, voxels, points, beam, tables, dose_to, place, (indices, data))
         more = np.zeros_like(counts)
         count_beamlets(beam.scene.geometry, beam.lattice, points, more)
         place += more
@@ -274,6 +275,7 @@ def dose_influence(
 class _Prepared(NamedTuple):
     """A beam before its entries are calculated."""
 
+    grid: BeamletGrid
     single: Fluence
     whole: Fluence
     scene: Scene
@@ -335,21 +337,13 @@ def _fill(
     voxels: NDArray[np.int64],
     points: NDArray[np.float64],
     beam: _Prepared,
-    settings: InfluenceSettings,
+    tables: tuple[BeamletMaps, BeamletMaps],
     dose_to: str,
     place: NDArray[np.int64],
     out: tuple[NDArray[np.int32], NDArray[np.float32]],
 ) -> None:
     """Calculate a beam's entries and write them from `place` on."""
     scene, quality = beam.scene, beam.scene.quality
-    kinds = (
-        (1, quality.primary, narrow_spread(quality, settings.scale_step)),
-        (2, quality.scatter, wide_spread(1, settings.scale_step)),
-    )
-    primary, scatter = (
-        _maps(beam, terms, scale_range(scene.fan, kind, scene.geometry.sad), spread)
-        for kind, terms, spread in kinds
-    )
     material = scene.material.ravel()[voxels]
     density = phantom.density.ravel()[voxels]
     factors = quality.dose_factors
@@ -374,8 +368,7 @@ def _fill(
         scene.fan,
         softness,
         beam.lattice,
-        primary,
-        scatter,
+        *tables,
         points,
         properties,
         place,
@@ -383,11 +376,59 @@ def _fill(
     )
 
 
+def _shared_maps(
+    prepared: list[_Prepared], machine: Machine, settings: InfluenceSettings
+) -> list[tuple[BeamletMaps, BeamletMaps]]:
+    """Convolved beamlets of every beam; those that look alike to the voxels share them."""
+    groups: dict[tuple[float, ...], list[int]] = {}
+    for n, beam in enumerate(prepared):
+        view = beam.scene.view
+        look = (beam.grid.size_u, beam.grid.size_v, view.width_u, view.width_v)
+        groups.setdefault(tuple(round(value, 3) for value in look), []).append(n)
+    found: dict[int, tuple[BeamletMaps, BeamletMaps]] = {}
+    for members in groups.values():
+        beams = [prepared[n] for n in members]
+        quality = beams[0].scene.quality
+        # Scattered energy varies little over a beamlet: three pixels are enough.
+        coarse = beamlet_fluence(beams[0].grid, machine, beams[0].grid.size_u / 3)
+        kinds = (
+            (1, beams[0].single, quality.primary, narrow_spread(quality, settings.scale_step)),
+            (2, coarse, quality.scatter, wide_spread(1, 2 * settings.scale_step)),
+        )
+        primary, scatter = (
+            _maps(single, beams[0], terms, _usual_scales(beams, kind), spread)
+            for kind, single, terms, spread in kinds
+        )
+        found |= dict.fromkeys(members, (primary, scatter))
+    return [found[n] for n in range(len(prepared))]
+
+
+def _usual_scales(beams: list[_Prepared], kind: int) -> tuple[float, float]:
+    """Range of lateral scales but for 2 in 1000 at each end, which take the nearest."""
+    ends = []
+    for beam in beams:
+        fan = beam.scene.fan
+        away = np.log(
+            (fan.w0 + fan.step_w * np.arange(fan.values.shape[2])) / beam.scene.geometry.sad
+        )
+        matter = np.diff(fan.values[..., 0], axis=2) > 0.05 * fan.step_w / 10
+        scales = (fan.values[..., kind] + away.astype(np.float32))[..., 1:][matter]
+        if scales.size:
+            ends.append(np.quantile(scales, (_RARE, 1 - _RARE)))
+    if not ends:
+        raise GeometryError("no beam meets any matter")
+    return float(min(e[0] for e in ends)), float(max(e[1] for e in ends))
+
+
 def _maps(
-    beam: _Prepared, terms: PencilTerms, scales: tuple[float, float], spread: Spread
+    single: Fluence,
+    beam: _Prepared,
+    terms: PencilTerms,
+    scales: tuple[float, float],
+    spread: Spread,
 ) -> BeamletMaps:
     """Convolve a beamlet with the functions of each family, sorted as `BeamletMaps` says."""
-    single, lattice = beam.single, beam.lattice
+    lattice = beam.lattice
     parts = round(lattice.size_u / single.pixel_u)
     if parts != round(lattice.size_v / single.pixel_v):
         raise InputError("beamlets must be squares")

@@ -475,11 +475,53 @@ def convolve(
     """Convolve the fluence with the functions across the beam, for all scales that occur."""
     first = int(np.floor(scales[0] / spread.step))
     count = max(2, int(np.ceil(scales[1] / spread.step)) - first + 1)
-    reach = 10 * spread.reach_cm * float(np.exp(-scales[0]))
-    margins = [int(np.ceil(reach / pixel)) for pixel in fluence.pixel]
-    sizes = fluence.values.shape[1:]
+    # Where kernels are wider, so is what a field reaches.
+    reaches = [
+        min(10 * spread.reach_cm * float(np.exp(-(first + n) * spread.step)), _SCATTER_REACH_MM)
+        for n in range(count)
+    ]
+    rows, columns = _looked_at_all(fluence, view, reaches[0])
+    values = np.zeros((count, rows.size, columns.size, TERMS), np.float32)
+    for n, reach in enumerate(reaches):
+        scale = float(np.exp((first + n) * spread.step))
+        near_rows, near_columns = _looked_at_all(fluence, view, reach)
+        result = _convolved(fluence, terms, view, reach, scale)
+        part = result[:, near_rows[:, None], near_columns]
+        j, i = near_rows[0] - rows[0], near_columns[0] - columns[0]
+        place = values[n, j : j + near_rows.size, i : i + near_columns.size]
+        place[...] = np.moveaxis(part, 0, -1)
+    return Convolved(
+        *terms.along,
+        u0=fluence.start[1] + fluence.pixel[1] * columns[0],
+        v0=fluence.start[0] + fluence.pixel[0] * rows[0],
+        pixel_u=fluence.pixel[1],
+        pixel_v=fluence.pixel[0],
+        first=first * spread.step,
+        step=spread.step,
+        values=values,
+    )
+
+
+def _looked_at_all(
+    fluence: Shares, view: View, reach: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of pixels within reach of the field that lie in the view."""
+    rows, columns = (
+        _looked_at(ends, start, pixel, size, int(np.ceil(reach / pixel)))
+        for ends, start, pixel, size in zip(
+            (view.v, view.u), fluence.start, fluence.pixel, fluence.values.shape[1:], strict=True
+        )
+    )
+    return rows, columns
+
+
+def _convolved(
+    fluence: Shares, terms: PencilTerms, view: View, reach: float, scale: float
+) -> NDArray[np.float32]:
+    """Convolve for one scale: (TERMS, ..), pixel (0, 0) first, those below it last."""
     shape = tuple(
-        next_fast_len(n + 2 * margin, real=True) for n, margin in zip(sizes, margins, strict=True)
+        next_fast_len(n + 2 * int(np.ceil(reach / pixel)), real=True)
+        for n, pixel in zip(fluence.values.shape[1:], fluence.pixel, strict=True)
     )
     spectra = rfft2(fluence.values, s=shape, workers=thread_count())
     along, across = (
@@ -493,30 +535,8 @@ def convolve(
         _filter(along, fluence.pixel[0], view.width_v),
     )
     product = np.empty((TERMS, shape[0], across.size), np.complex64)
-    rows, columns = (
-        _looked_at(ends, *place)
-        for ends, place in zip(
-            (view.v, view.u),
-            zip(fluence.start, fluence.pixel, sizes, margins, strict=True),
-            strict=True,
-        )
-    )
-    values = np.empty((count, rows.size, columns.size, TERMS), np.float32)
-    for n in range(count):
-        scale = float(np.exp((first + n) * spread.step))
-        times_transforms(spectra, terms.across, across, along, *filters, scale, product)
-        result = irfft2(product, s=shape, workers=thread_count())
-        values[n] = np.moveaxis(result[:, rows[:, None], columns], 0, -1)
-    return Convolved(
-        *terms.along,
-        u0=fluence.start[1] + fluence.pixel[1] * columns[0],
-        v0=fluence.start[0] + fluence.pixel[0] * rows[0],
-        pixel_u=fluence.pixel[1],
-        pixel_v=fluence.pixel[0],
-        first=first * spread.step,
-        step=spread.step,
-        values=values,
-    )
+    times_transforms(spectra, terms.across, across, along, *filters, scale, product)
+    return np.asarray(irfft2(product, s=shape, workers=thread_count()), np.float32)
 
 
 def _looked_at(
