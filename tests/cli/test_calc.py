@@ -167,3 +167,32 @@ def test_validation_on_a_grid_too_coarse_fails_and_says_so(capsys):
     assert case["case"] == "S2_water_6MV_3x3"
     assert case["within"] is False
     assert case["tolerance"]["source"]
+
+
+@pytest.mark.parametrize(
+    ("engine", "words", "close"),
+    [
+        ("pencil-beam", (), 0.02),
+        # 20,000 photons: 6 % of the maximum per voxel, four of them on the axis.
+        ("monte-carlo", ("--histories", "20000", "--seed", "5"), 0.1),
+    ],
+)
+def test_the_other_engines_take_the_same_input(recipe_run, tmp_path, engine, words, close):
+    recipe, cones = recipe_run
+    out = tmp_path / "out"
+    options = ["--engine", engine, *words, "--out", str(out), "--no-progress"]
+    assert main(["calc", str(recipe), *options]) == PASSED
+    curves = []
+    for folder in (cones, out):
+        with np.load(folder / "dose.npz") as data:
+            curves.append(data["dose"][5:7, :, 5:7].mean(axis=(0, 2)))
+    assert np.abs(curves[1] - curves[0])[1:10].max() < close * curves[0].max()
+    record = json.loads((out / "run.json").read_text())
+    assert record["engine"]["engine"] == engine
+    assert len(record["physical_data_sha256"]["pencil_water.npz"]) == 64
+
+
+def test_validation_passes_on_what_the_pencil_beam_warns_of(tmp_path, capsys):
+    assert main(["validate", "--case", "S3", "--engine", "pencil-beam", "--no-progress"]) == PASSED
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "matter below 0.6 g/cm3" in shown

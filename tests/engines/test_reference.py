@@ -1,4 +1,4 @@
-"""The collapsed cone against EGSnrc in water, lung and bone; absolute, nothing renormalised."""
+"""Collapsed cone and pencil beam against EGSnrc; absolute, nothing renormalised."""
 
 from __future__ import annotations
 
@@ -11,20 +11,39 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from dosecalc.engines.collapsed_cone import compute
+from dosecalc.engines import collapsed_cone, pencil_beam
 from dosecalc.model import Dose
 from dosecalc.patient.recipe import build_case, load_recipe
 from tests.reference_gamma import gamma_3d
 
 pytestmark = pytest.mark.reference
 
-# Recipe, criterion of gamma (% of the axis maximum and mm), and of the axis in %.
+
+class Case(NamedTuple):
+    """Recipe, engine, criteria of gamma (% of the axis maximum and mm), and of the axis in %."""
+
+    recipe: str
+    engine: str
+    percent: float
+    mm: float
+    axis: float
+
+
+RECIPES = {
+    "S1_water_6MV_10x10": "water-6mv-10x10",
+    "S2_water_6MV_3x3": "water-6mv-3x3",
+    "S5_water_15MV_10x10": "water-15mv-10x10",
+    "S3_slab_lung_6MV_5x5": "slab-lung-6mv-5x5",
+    "S4_slab_bone_6MV_5x5": "slab-bone-6mv-5x5",
+}
+# What the project asks of each; in slabs of lung and bone nothing is asked of a pencil beam but
+# that its error is known, and this is what it was measured to keep.
+IN_WATER = {"cone": (1.0, 1.0, 1.0), "pencil": (2.0, 1.0, 1.0)}
+IN_SLABS = {"S3": (2.0, 2.0, 2.0), "S4": (2.0, 2.0, 3.0)}
 CASES = {
-    "S1_water_6MV_10x10": ("water-6mv-10x10", 1.0, 1.0),
-    "S2_water_6MV_3x3": ("water-6mv-3x3", 1.0, 1.0),
-    "S5_water_15MV_10x10": ("water-15mv-10x10", 1.0, 1.0),
-    "S3_slab_lung_6MV_5x5": ("slab-lung-6mv-5x5", 2.0, 2.0),
-    "S4_slab_bone_6MV_5x5": ("slab-bone-6mv-5x5", 2.0, 3.0),
+    f"{engine} {name}": Case(recipe, engine, *(IN_SLABS.get(name[:2]) or IN_WATER[engine]))
+    for engine in ("cone", "pencil")
+    for name, recipe in RECIPES.items()
 }
 
 
@@ -66,8 +85,9 @@ def load(folder: Path, name: str) -> Reference:
 
 
 @cache
-def calculated(recipe: str) -> Dose:
-    return compute(*build_case(load_recipe(recipe)))
+def calculated(case: Case) -> Dose:
+    compute = {"cone": collapsed_cone.compute, "pencil": pencil_beam.compute}[case.engine]
+    return compute(*build_case(load_recipe(case.recipe)))
 
 
 def at(dose: Dose, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -77,9 +97,9 @@ def at(dose: Dose, points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_depth_dose(name: str, reference: Path) -> None:
-    recipe, _, percent = CASES[name]
-    wanted = load(reference, name)
-    dose = at(calculated(recipe), wanted.points())[np.ix_(*wanted.near_axis)].mean(axis=(0, 1))
+    case = CASES[name]
+    wanted = load(reference, name.split()[1])
+    dose = at(calculated(case), wanted.points())[np.ix_(*wanted.near_axis)].mean(axis=(0, 1))
     depth = wanted.centres[2]
     # From 3 mm, where the electrons that the head would send and the steep build-up matter
     # less, to 25 cm, 5 cm from the end of the phantom.
@@ -89,25 +109,26 @@ def test_depth_dose(name: str, reference: Path) -> None:
     mean = 100 * (dose - wanted.axis)[inside].mean() / wanted.axis.max()
     # Project tolerances: 1 % of Dmax in water, 2 % in lung, 3 % in bone. In bone the
     # reference has steps at the faces, dose to bone being less than to water.
-    assert worst < percent
+    assert worst < case.axis
     assert abs(mean) < 0.5  # no bias: half of the tolerance in water
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_gamma(name: str, reference: Path) -> None:
-    recipe, criterion, _ = CASES[name]
-    wanted = load(reference, name)
+    case = CASES[name]
+    wanted = load(reference, name.split()[1])
     points, largest = wanted.points(), wanted.axis.max()
     known = (wanted.dose > 0.1 * largest) & (wanted.relative_sigma < 0.01)
     known &= points[..., 1] > 2  # mm deep
     gamma = gamma_3d(
         points[known],
         wanted.dose[known],
-        calculated(recipe),
-        dose_criterion=criterion / 100 * largest,
-        distance_mm=criterion,
+        calculated(case),
+        dose_criterion=case.percent / 100 * largest,
+        distance_mm=case.mm,
     )
     share = 100 * (gamma <= 1).mean()
-    # Project criterion; measured 99.2, 98.4, 98.3, 100 and 99.6 % in the order above.
+    # Project criterion; measured for the collapsed cone 99.2, 98.4, 98.3, 100 and 99.6 %, for the
+    # pencil beam 100, 100, 99.99, 99.94 and 98.85 % in the order above.
     # Reference voxels with up to 1 % of noise use up part of it.
     assert share >= 98.0

@@ -25,7 +25,13 @@ RECORD_SCHEMA = "dosecalc-run/1"
 """Value of "schema" in run.json; it changes when the meaning of an entry does."""
 
 _PACKAGES = ("numpy", "numba", "scipy", "pydicom")
-_DATA_FILES = ("edk_water.npz", "xcom_photon.csv", "materials.json")
+_DATA_FILES = (
+    "edk_water.npz",
+    "pencil_water.npz",
+    "xcom_photon.csv",
+    "radiative_stopping.csv",
+    "materials.json",
+)
 
 NOT_CHECKED = (
     "whether the machine model describes the accelerator that will treat",
