@@ -81,14 +81,18 @@ def by_structure(structures: StructureSet, one: Dose, other: Dose) -> list[str]:
 
 
 def by_dose(one: Dose, other: Dose, inside: NDArray[np.bool_]) -> list[str]:
-    """Mean and root mean square difference where the dose is low, middle and high."""
-    top = float(one.gray[inside].max())
+    """Mean and root mean square difference where the dose is low, middle and high.
+
+    By the dose without noise: chosen by the other, the highest voxels would be those with the
+    largest noise.
+    """
+    top = float(other.gray[inside].max())
     rows = [
         "| dose, % of the maximum | mean difference, % of it | root mean square |",
         "|---|---|---|",
     ]
     for low, high in ((10, 50), (50, 90), (90, 100)):
-        chosen = inside & (one.gray >= low / 100 * top) & (one.gray <= high / 100 * top)
+        chosen = inside & (other.gray >= low / 100 * top) & (other.gray <= high / 100 * top)
         difference = 100 * (other.gray - one.gray)[chosen].astype(float) / top
         rms = float(np.sqrt(np.mean(difference**2)))
         rows.append(f"| {low} to {high} | {difference.mean():+.2f} | {rms:.2f} |")
@@ -97,12 +101,14 @@ def by_dose(one: Dose, other: Dose, inside: NDArray[np.bool_]) -> list[str]:
 
 def draw(phantom: Phantom, one: Dose, other: Dose, place: Path) -> None:
     """Both doses and their difference in the axial plane of the highest dose."""
-    k = int(np.unravel_index(int(one.gray.argmax()), one.gray.shape)[0])
-    top = float(one.gray.max())
+    k = int(np.unravel_index(int(other.gray.argmax()), other.gray.shape)[0])
+    top = float(other.gray.max())
+    inside = phantom.density[k] > 0.01
     figure = Figure(figsize=(12, 4.4), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
     names = ("Monte Carlo", "collapsed cone", "collapsed cone less Monte Carlo, % of maximum")
-    shown = (one.gray[k], other.gray[k], 100 * (other.gray[k] - one.gray[k]) / top)
+    difference = np.where(inside, 100 * (other.gray[k] - one.gray[k]) / top, np.nan)
+    shown = (one.gray[k] * inside, other.gray[k] * inside, difference)
     for panel, name, values in zip(figure.subplots(1, 3), names, shown, strict=True):
         panel.imshow(phantom.density[k], cmap="gray", vmin=0, vmax=1.8)
         if values is shown[2]:

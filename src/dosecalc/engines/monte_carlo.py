@@ -8,7 +8,7 @@ uncertainty comes from their scatter. See docs/physics-monte-carlo.md.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosecalc import __version__
-from dosecalc.beam import beam_fluences, beam_notes
+from dosecalc.beam import Fluence, beam_fluences, beam_notes
 from dosecalc.core.threads import thread_count
 from dosecalc.core.transport.batch import run_batches
 from dosecalc.core.transport.tables import Cuts, Matter, Source
@@ -130,10 +130,14 @@ Progress = Callable[[str, int, int], None]
 
 
 class _Beam(NamedTuple):
-    """A source and how many photons it stands for, times what turns its dose into Gy."""
+    """A source, how many photons it stands for, times what turns its dose into Gy, and its share.
+
+    share : of the histories, relative to the other sources
+    """
 
     source: Source
     photons: float
+    share: float
 
 
 class _Run:
@@ -241,6 +245,19 @@ def compute(
     )
 
 
+def bare_dose(
+    phantom: Phantom, fluences: Sequence[Fluence], settings: MonteCarloSettings
+) -> NDArray[np.float64]:
+    """Dose to the medium, Gy cm2 per unit of the maps, each of which gets as many histories."""
+    beams = [_Beam(*source_tables(fluence, phantom.grid), 1.0) for fluence in fluences]
+    run, stopped = _simulate(phantom, beams, settings, None)
+    if stopped is not None:
+        raise KeyboardInterrupt
+    mean, _ = run.mean_and_deviation()
+    mass = phantom.mass_g
+    return np.divide(MEV_PER_G_TO_GRAY * mean, mass, out=np.zeros_like(mean), where=mass > 0)
+
+
 def _beams(
     phantom: Phantom,
     plan: Plan,
@@ -269,7 +286,7 @@ def _beams(
         ):
             if fluence.values.any():
                 source, photons = source_tables(fluence, phantom.grid)
-                beams.append(_Beam(source, photons * factor))
+                beams.append(_Beam(source, photons * factor, photons * factor))
     if not beams:
         raise InputError("no photon leaves the collimators in any beam of the plan")
     return beams, machines
@@ -289,8 +306,8 @@ def _simulate(
     matter = Matter(phantom.density, phantom.material, np.array(phantom.grid.spacing) / 10)
     tables = photon_tables(names), electron_tables(names, settings.cuts)
     size = _batch_size(settings)
-    photons = np.array([beam.photons for beam in beams])
-    counts = np.maximum(1, np.rint(size * photons / photons.sum())).astype(int)
+    shares = np.array([beam.share for beam in beams])
+    counts = np.maximum(1, np.rint(size * shares / shares.sum())).astype(int)
     together = max(1, min(thread_count(), int(_TALLY_BYTES / (8 * phantom.density.size))))
     wanted = None if settings.histories is None else -(-settings.histories // size)
     run, start = _Run(phantom.grid.shape), time.perf_counter()
