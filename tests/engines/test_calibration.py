@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dosecalc.data.machines import load_machine
 from dosecalc.engines.calibration import calibration_beam, calibration_phantom, fluence_per_mu
-from dosecalc.engines.collapsed_cone import CollapsedConeSettings
+from dosecalc.engines.collapsed_cone import CollapsedConeSettings, fluence_dose
 from dosecalc.model import Machine
 from tests.engines.cases import beam, cube, dose
 
@@ -44,7 +44,9 @@ def with_calibration(machine: Machine, gray_per_mu: float) -> Machine:
 def test_doubled_calibration_doubles_every_dose() -> None:
     machine = load_machine("generic-6mv")
     twice = with_calibration(machine, 0.02)
-    ratio = fluence_per_mu(twice, SETTINGS) / fluence_per_mu(machine, SETTINGS)
+    ratio = fluence_per_mu(twice, SETTINGS, fluence_dose) / fluence_per_mu(
+        machine, SETTINGS, fluence_dose
+    )
     assert ratio == pytest.approx(2, rel=1e-12)
     planned = beam(machine, (-20, 20, -20, 20))
     single, double = (dose(cube(20, 5.0), planned, m, SETTINGS) for m in (machine, twice))

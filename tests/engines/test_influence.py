@@ -21,7 +21,7 @@ from tests.engines.cases import SIX_MV, beam, cube, plan, with_solid
 
 WATER = cube(40, 5.0, ("water", "lung"))
 # Everything within reach: nothing is dropped.
-FAR = InfluenceSettings(reach_mm=200.0)
+FAR = InfluenceSettings(reach_mm=150.0)
 
 
 def lattice(nu: int = 8, nv: int = 6, **changes: object) -> BeamletGrid:
@@ -157,5 +157,6 @@ def test_what_makes_no_matrix_is_refused() -> None:
         lattice(chosen=np.zeros((6, 8), bool))
     with pytest.raises(InputError, match="above zero"):
         lattice(size_u=0.0)
-    with pytest.raises(InputError, match="reach_mm"):
-        InfluenceSettings(reach_mm=-1.0)
+    for reach in (-1.0, 151.0):
+        with pytest.raises(InputError, match="reach_mm"):
+            InfluenceSettings(reach_mm=reach)

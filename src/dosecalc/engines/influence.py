@@ -33,6 +33,7 @@ from dosecalc.core.pencil import TERMS, Convolved, RadialTable
 from dosecalc.data.electrons import water_to_medium
 from dosecalc.engines.calibration import fluence_per_mu
 from dosecalc.engines.pencil_beam import (
+    FARTHEST_MM,
     PencilBeamSettings,
     Scene,
     Spread,
@@ -63,7 +64,7 @@ class InfluenceSettings:
 
     Parameters
     ----------
-    reach_mm : float
+    reach_mm : float, up to 150
         A voxel gets dose from beamlets at most so far, along u and v, from its ray in the isocentre
         plane. What lies beyond is dropped, and how much that is, reported.
     pixel_mm : float
@@ -83,6 +84,10 @@ class InfluenceSettings:
         for name in ("reach_mm", "pixel_mm", "scale_step", "largest_gb"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} = {getattr(self, name)}: it must be above zero")
+        if self.reach_mm > FARTHEST_MM:
+            raise InputError(
+                f"reach_mm = {self.reach_mm:g}: no dose is followed further than {FARTHEST_MM:g} mm"
+            )
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ from dosecalc.errors import GeometryError, InputError, OutsideValidityError
 from dosecalc.model import Dose, Grid, Machine, Phantom, Plan
 
 __all__ = [
+    "FARTHEST_MM",
     "PencilBeamSettings",
     "Scene",
     "Shares",
@@ -61,7 +62,7 @@ __all__ = [
 
 # How far primary energy is followed across the beam, in units of its mean distance.
 _PRIMARY_REACH = 8.0
-_SCATTER_REACH_MM = 150.0
+FARTHEST_MM = 150.0
 
 # Where a pencil beam is not to be trusted: g/cm3, mm along a ray, and share of the field; the
 # first and last bit of a ray (g/cm2) may be half air.
@@ -229,7 +230,7 @@ def narrow_spread(quality: PencilQuality, step: float) -> Spread:
 
 def wide_spread(joined: int, step: float) -> Spread:
     """Of scattered energy."""
-    return Spread(joined, _SCATTER_REACH_MM / 10, step)
+    return Spread(joined, FARTHEST_MM / 10, step)
 
 
 def fluence_dose(
@@ -397,7 +398,7 @@ def view_of(beam: BeamGeometry, grid: Grid, field: Field) -> View:
             "it must lie in front of it"
         )
     u, v = u * beam.sad / w, v * beam.sad / w
-    reach = _SCATTER_REACH_MM
+    reach = FARTHEST_MM
     spacing = np.array(grid.spacing)
     across = [float(np.sqrt(((beam.axes[n] * spacing) ** 2).sum())) for n in range(3)]
     return View(
@@ -477,7 +478,7 @@ def convolve(
     count = max(2, int(np.ceil(scales[1] / spread.step)) - first + 1)
     # Where kernels are wider, so is what a field reaches.
     reaches = [
-        min(10 * spread.reach_cm * float(np.exp(-(first + n) * spread.step)), _SCATTER_REACH_MM)
+        min(10 * spread.reach_cm * float(np.exp(-(first + n) * spread.step)), FARTHEST_MM)
         for n in range(count)
     ]
     rows, columns = _looked_at_all(fluence, view, reaches[0])
@@ -519,8 +520,11 @@ def _convolved(
     fluence: Shares, terms: PencilTerms, view: View, reach: float, scale: float
 ) -> NDArray[np.float32]:
     """Convolve for one scale: (TERMS, ..), pixel (0, 0) first, those below it last."""
+    # What is carried beyond the end of a transform comes back at its other end. Where there still
+    # is any at the end of the reach, it gets room to fall off before it is looked at.
+    room = 3 if reach >= FARTHEST_MM else 2
     shape = tuple(
-        next_fast_len(n + 2 * int(np.ceil(reach / pixel)), real=True)
+        next_fast_len(n + room * int(np.ceil(reach / pixel)), real=True)
         for n, pixel in zip(fluence.values.shape[1:], fluence.pixel, strict=True)
     )
     spectra = rfft2(fluence.values, s=shape, workers=thread_count())
