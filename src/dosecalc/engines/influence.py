@@ -44,6 +44,7 @@ from dosecalc.engines.pencil_beam import (
     fluence_dose,
     narrow_spread,
     shares_of,
+    usual_scales,
     wide_spread,
 )
 from dosecalc.engines.pencil_tables import PencilTerms
@@ -55,7 +56,6 @@ __all__ = ["InfluenceMatrix", "InfluenceSettings", "dose_influence"]
 # Blocks that a product with the transpose is summed in, whatever the number of threads.
 _BLOCKS = 16
 _AIR = 0.05
-_RARE = 0.002
 
 
 @dataclass(frozen=True)
@@ -401,28 +401,17 @@ def _shared_maps(
             (2, coarse, quality.scatter, wide_spread(1, 2 * settings.scale_step)),
         )
         primary, scatter = (
-            _maps(single, beams[0], terms, _usual_scales(beams, kind), spread)
+            _maps(single, beams[0], terms, _scales_of(beams, kind), spread)
             for kind, single, terms, spread in kinds
         )
         found |= dict.fromkeys(members, (primary, scatter))
     return [found[n] for n in range(len(prepared))]
 
 
-def _usual_scales(beams: list[_Prepared], kind: int) -> tuple[float, float]:
-    """Range of lateral scales but for 2 in 1000 at each end, which take the nearest."""
-    ends = []
-    for beam in beams:
-        fan = beam.scene.fan
-        away = np.log(
-            (fan.w0 + fan.step_w * np.arange(fan.values.shape[2])) / beam.scene.geometry.sad
-        )
-        matter = np.diff(fan.values[..., 0], axis=2) > 0.05 * fan.step_w / 10
-        scales = (fan.values[..., kind] + away.astype(np.float32))[..., 1:][matter]
-        if scales.size:
-            ends.append(np.quantile(scales, (_RARE, 1 - _RARE)))
-    if not ends:
-        raise GeometryError("no beam meets any matter")
-    return float(min(e[0] for e in ends)), float(max(e[1] for e in ends))
+def _scales_of(beams: list[_Prepared], kind: int) -> tuple[float, float]:
+    """Range of lateral scales of all beams."""
+    ends = [usual_scales(b.scene.fan, kind, b.scene.geometry.sad) for b in beams]
+    return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def _maps(
