@@ -12,7 +12,8 @@ __all__ = ["for_types", "jit", "jit_fused", "jit_inline", "jit_parallel"]
 
 # error_model="numpy": a division by zero gives inf, as in numpy, instead of raising,
 # because an exception inside a parallel loop is swallowed.
-_OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy"}
+# nogil: serial functions may run in several Python threads at once.
+_OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True}
 
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:

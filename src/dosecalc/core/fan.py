@@ -8,7 +8,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from dosecalc.core._jit import jit, jit_parallel
+from dosecalc.core._jit import jit, jit_inline, jit_parallel
 
 __all__ = ["QUANTITIES", "FanLattice", "trace_fan"]
 
@@ -56,7 +56,7 @@ def _entry(source, low, high, direction):
 
 
 @jit
-def _next_face(position, cell, low, spacing, direction):
+def _first_face(position, cell, low, spacing, direction):
     """Distance to the face of a cell that a ray leaves through along one axis."""
     if direction > 1e-12:
         return (low + (cell + 1) * spacing - position) / direction
@@ -66,83 +66,109 @@ def _next_face(position, cell, low, spacing, direction):
 
 
 @jit
-def _pass(sums, mass, length, reach):
+def _cell_of(position, low, spacing, count):
+    return int(min(max((position - low) / spacing, 0.0), count - 1.0))
+
+
+@jit_inline
+def _pass(energy, by_length, by_mass, length, mass, per_reach):
     """Carry sums over the sources of spreading energy across a piece of matter.
 
-    sums : energy under way, and its mean distances from where it was set free times it: in
-        length, and in mass per area. It is absorbed exponentially over `reach`, g/cm2.
+    energy : energy under way
+    by_length, by_mass : it times its mean distance, in length and in mass per area, from where it
+        was set free. It is absorbed exponentially, `per_reach` per g/cm2.
 
     exp(-x) as 1 / (1 + x + x^2 / 2): above it by less than x^3 / 6 for the short ways here.
     """
-    x = mass / reach
+    x = mass * per_reach
     left = 1.0 / (1.0 + x + 0.5 * x * x)
-    sums[1] = (sums[1] + sums[0] * length) * left + 0.5 * mass * length
-    sums[2] = (sums[2] + sums[0] * mass) * left + 0.5 * mass * mass
-    sums[0] = sums[0] * left + mass
+    return (
+        energy * left + mass,
+        (by_length + energy * length) * left + 0.5 * mass * length,
+        (by_mass + energy * mass) * left + 0.5 * mass * mass,
+    )
 
 
-@jit
-def _log_density(sums):
+@jit_inline
+def _log_density(by_length, by_mass):
     """Logarithm of the mean density on the way from the sources; of water if there are none.
 
     Not below that of the lightest lung.
     """
-    return np.log(max(sums[2] / sums[1], _LIGHTEST)) if sums[1] > 0.0 else 0.0
+    return np.log(np.float32(max(by_mass / by_length, _LIGHTEST))) if by_length > 0.0 else 0.0
 
 
 @jit
-def _follow(beam, medium, reach, direction, w_per_length, w0, step_w, line):
+def _follow(beam, medium, reach, direction, w_per_length, w0, step_w, log_away, line):
     """Fill one ray's nodes; see `trace_fan`."""
     density, material, depth_scale, density_scale = medium
     nz, ny, nx = density.shape
-    spacing = beam.spacing
-    low = beam.origin - 0.5 * spacing
-    high = low + spacing * np.array([nx, ny, nz])
-    near, far = _entry(beam.source, low, high, direction)
+    hx, hy, hz = beam.spacing[0], beam.spacing[1], beam.spacing[2]
+    dx, dy, dz = direction
+    source = beam.source
+    low = beam.origin - 0.5 * beam.spacing
+    near, far = _entry(source, low, low + beam.spacing * np.array([nx, ny, nz]), direction)
+    i = _cell_of(source[0] + near * dx, low[0], hx, nx) if near < far else 0
+    j = _cell_of(source[1] + near * dy, low[1], hy, ny) if near < far else 0
+    k = _cell_of(source[2] + near * dz, low[2], hz, nz) if near < far else 0
+    face_x = _first_face(source[0], i, low[0], hx, dx)
+    face_y = _first_face(source[1], j, low[1], hy, dy)
+    face_z = _first_face(source[2], k, low[2], hz, dz)
+    step_x, step_y, step_z = 1 if dx > 0 else -1, 1 if dy > 0 else -1, 1 if dz > 0 else -1
     depth = 0.0
-    electrons, photons = np.zeros(3), np.zeros(3)
+    electrons = electrons_length = electrons_mass = 0.0
+    photons = photons_length = photons_mass = 0.0
     of_electrons = of_photons = 0.0
-    count, node = line.shape[0], 0
+    per_reach = 1.0 / reach
     travelled = near
-    cells = np.zeros(3, np.int64)
-    if near < far:
-        for axis in range(3):
-            place = (beam.source[axis] + near * direction[axis] - low[axis]) / spacing[axis]
-            cells[axis] = int(min(max(place, 0.0), density.shape[2 - axis] - 1.0))
-    while node < count:
+    inside = near < far
+    for node in range(line.shape[0]):
         at_node = (w0 + node * step_w) / w_per_length
-        inside = near < far and travelled < far and at_node > near
-        if inside:
-            i, j, k = np.uint64(cells[0]), np.uint64(cells[1]), np.uint64(cells[2])
-            face, through = np.inf, 0
-            for axis in range(3):
-                distance = _next_face(
-                    beam.source[axis], cells[axis], low[axis], spacing[axis], direction[axis]
-                )
-                if distance < face:
-                    face, through = distance, axis
-            face = min(max(face, travelled), far)
-            end = min(face, at_node)
+        # What spreads is carried from node to node: sources in between have its mean place.
+        length = mass_electrons = mass_photons = 0.0
+        dense = False
+        while inside and travelled < at_node:
+            face = min(face_x, face_y, face_z, far)
+            end = max(min(face, at_node), travelled)
             m = material[k, j, i]
-            length = 0.1 * (end - travelled)
-            mass = length * density[k, j, i]
+            here = density[k, j, i]
+            way = 0.1 * (end - travelled)
+            mass = way * here
             depth += mass * depth_scale[m]
-            if depth > _SURFACE or density[k, j, i] > _THIN:
-                _pass(electrons, mass * density_scale[0, m], length, reach[0])
-                _pass(photons, mass * density_scale[1, m], length, reach[1])
-            # Nobody asks for dose in air: nodes there have the value of the matter before.
-            if density[k, j, i] > _THIN:
-                of_electrons, of_photons = _log_density(electrons), _log_density(photons)
+            if depth > _SURFACE or here > _THIN:
+                length += way
+                mass_electrons += mass * density_scale[0, m]
+                mass_photons += mass * density_scale[1, m]
+            dense |= here > _THIN
             travelled = end
-            if end < at_node:
-                cells[through] += 1 if direction[through] > 0 else -1
-                shape = density.shape[2 - through]
-                if cells[through] < 0 or cells[through] >= shape or face >= far:
-                    travelled = far
-                continue
+            if face <= at_node:
+                if face == face_x:
+                    i += step_x
+                    face_x += hx / abs(dx)
+                    inside = 0 <= i < nx
+                elif face == face_y:
+                    j += step_y
+                    face_y += hy / abs(dy)
+                    inside = 0 <= j < ny
+                else:
+                    k += step_z
+                    face_z += hz / abs(dz)
+                    inside = 0 <= k < nz
+                inside &= face < far
+        if length > 0.0:
+            electrons, electrons_length, electrons_mass = _pass(
+                electrons, electrons_length, electrons_mass, length, mass_electrons, per_reach[0]
+            )
+            photons, photons_length, photons_mass = _pass(
+                photons, photons_length, photons_mass, length, mass_photons, per_reach[1]
+            )
+        # Nobody asks for dose in air: nodes there have the value of the matter before.
+        if dense:
+            of_electrons = _log_density(electrons_length, electrons_mass)
+            of_photons = _log_density(photons_length, photons_mass)
         line[node, 0] = depth
-        line[node, 1], line[node, 2] = of_electrons, of_photons
-        node += 1
+        line[node, 1] = of_electrons + log_away[node]
+        line[node, 2] = of_photons + log_away[node]
 
 
 @jit_parallel
@@ -158,11 +184,12 @@ def trace_fan(beam, medium, reach, fan):
     reach : (2,) float64, g/cm2
         Way of both kinds of energy through water from where they are set free.
     fan : FanLattice
-        Its values are overwritten: depth from the first voxel on, g/cm2; logarithms of the mean
-        densities on the ways of electrons and of scattered photons to the node, relative to
-        water.
+        Its values are overwritten: depth from the first voxel on, g/cm2; logarithms of the scales
+        of electrons and of scattered photons: the mean density on their ways to the node,
+        relative to water, times the distance from the source over that of the isocentre.
     """
-    nv, nu = fan.values.shape[:2]
+    nv, nu, nw, _ = fan.values.shape
+    log_away = np.log((fan.w0 + fan.step_w * np.arange(nw)) / beam.sad).astype(np.float32)
     for ray in prange(nv * nu):
         u = fan.u0 + (ray % nu) * fan.step
         v = fan.v0 + (ray // nu) * fan.step
@@ -174,4 +201,14 @@ def trace_fan(beam, medium, reach, fan):
             (a[0, 2] * u + a[1, 2] * v + a[2, 2] * beam.sad) / length,
         )
         line = fan.values[ray // nu, ray % nu]
-        _follow(beam, medium, reach, direction, beam.sad / length, fan.w0, fan.step_w, line)
+        _follow(
+            beam,
+            medium,
+            reach,
+            direction,
+            beam.sad / length,
+            fan.w0,
+            fan.step_w,
+            log_away,
+            line,
+        )

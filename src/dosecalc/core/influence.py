@@ -144,7 +144,7 @@ def _add_rows(maps, kind, weights, depths, u_phase, v_phase, ni, nj, out):
 
 
 @jit
-def _fill_row(beam, fan, softness, lattice, tables, voxel, window, found, depths, row):
+def _fill_row(beam, fan, softness, lattice, tables, voxel, window, depths, row):
     """Do what `fill_rows` says for one voxel; `row` is (indices, data, first place)."""
     primary, scatter = tables
     x, y, z, half, primary_factor, scatter_factor = voxel
@@ -155,21 +155,20 @@ def _fill_row(beam, fan, softness, lattice, tables, voxel, window, found, depths
     j0, nj = _window(v - lattice.v0, lattice.size_v, nv, lattice.reach)
     if ni == 0 or nj == 0:
         return
-    on_fan(fan, u, v, w, found)
+    depth, narrow, wide = on_fan(fan, u, v, w)
     window[:nj, :ni] = 0
     soft = 0.0
     if softness.size > 1:
         soft = np.interp(np.sqrt(u * u + v * v), softness[0], softness[1])
     weights = (np.float32(1.0 - soft), np.float32(soft))
-    magnified = np.log(w / beam.sad)
     for part in range(2):
         maps = primary if part == 0 else scatter
         factor = primary_factor if part == 0 else scatter_factor
         families, parts = maps.values.shape[1], maps.values.shape[2]
-        depth_terms(maps, max(found[0] - half, 0.0), found[0] + half, depths)
+        depth_terms(maps, max(depth - half, 0.0), depth + half, depths)
         for t in range(TERMS):
             depths[t] *= factor
-        scale = round((found[1 + part] + magnified - maps.first) / maps.step)
+        scale = round(((narrow if part == 0 else wide) - maps.first) / maps.step)
         scale = min(max(scale, 0), maps.values.shape[0] - 1)
         u_phase = _phase(u - lattice.u0, lattice.size_u, parts, i0)
         v_phase = _phase(v - lattice.v0, lattice.size_v, parts, j0)
@@ -211,7 +210,6 @@ def fill_rows(beam, fan, softness, lattice, primary, scatter, points, properties
     n = points.shape[0]
     per_block = (n + _BLOCKS - 1) // _BLOCKS
     windows = np.zeros((_BLOCKS, nj, ni), np.float32)
-    founds = np.zeros((_BLOCKS, 3), np.float32)
     terms = np.zeros((_BLOCKS, TERMS), np.float32)
     for block in prange(_BLOCKS):
         for m in range(block * per_block, min((block + 1) * per_block, n)):
@@ -231,7 +229,6 @@ def fill_rows(beam, fan, softness, lattice, primary, scatter, points, properties
                 (primary, scatter),
                 voxel,
                 windows[block],
-                founds[block],
                 terms[block],
                 (indices, data, starts[m]),
             )

@@ -34,13 +34,13 @@ from dosecalc.data.electrons import water_to_medium
 from dosecalc.engines.calibration import fluence_per_mu
 from dosecalc.engines.pencil_beam import (
     FARTHEST_MM,
+    DoseSum,
     PencilBeamSettings,
     Scene,
     Spread,
     beam_scene,
     convolve,
     field_dose,
-    field_of,
     fluence_dose,
     narrow_spread,
     shares_of,
@@ -237,7 +237,7 @@ def dose_influence(
     for grid in beams:
         single = beamlet_fluence(grid, machine, settings.pixel_mm)
         whole = _all_beamlets(grid, single, machine)
-        scene = beam_scene(phantom, whole)
+        scene = beam_scene(phantom, whole, pencil, settings.reach_mm)
         lattice = _lattice(grid, machine, settings.reach_mm, columns, per_mu)
         before = int(counts.sum())
         count_beamlets(scene.geometry, lattice, points, counts)
@@ -349,7 +349,7 @@ def _fill(
 ) -> None:
     """Calculate a beam's entries and write them from `place` on."""
     scene, quality = beam.scene, beam.scene.quality
-    material = scene.material.ravel()[voxels]
+    material = scene.phantom.material.ravel()[voxels]
     density = phantom.density.ravel()[voxels]
     factors = quality.dose_factors
     if dose_to == "water":
@@ -397,7 +397,7 @@ def _shared_maps(
         # Scattered energy varies little over a beamlet: three pixels are enough.
         coarse = beamlet_fluence(beams[0].grid, machine, beams[0].grid.size_u / 3)
         kinds = (
-            (1, beams[0].single, quality.primary, narrow_spread(quality, settings.scale_step)),
+            (1, beams[0].single, quality.primary, narrow_spread(quality, 1, settings.scale_step)),
             (2, coarse, quality.scatter, wide_spread(1, 2 * settings.scale_step)),
         )
         primary, scatter = (
@@ -410,7 +410,7 @@ def _shared_maps(
 
 def _scales_of(beams: list[_Prepared], kind: int) -> tuple[float, float]:
     """Range of lateral scales of all beams."""
-    ends = [usual_scales(b.scene.fan, kind, b.scene.geometry.sad) for b in beams]
+    ends = [usual_scales(b.scene.fan, kind) for b in beams]
     return min(low for low, _ in ends), max(high for _, high in ends)
 
 
@@ -431,7 +431,7 @@ def _maps(
     blocks = 2 * half + 1
     ends = (parts * half + parts) * single.pixel_u
     view = beam.scene.view._replace(u=(-ends, ends), v=(-ends, ends))
-    shares = shares_of(single, field_of(single), 0.0, 1)
+    shares = shares_of(single, 0.0)
     families = terms.across.values.shape[1]
     found = []
     for q in range(families):
@@ -486,8 +486,10 @@ def _dropped(
         weights[column[column >= 0]] = 1
         kept = np.empty(matrix.shape[0])
         times(matrix.indptr, matrix.indices, matrix.data, weights, kept)
-        whole = field_dose(phantom, beam.whole, beam.scene, pencil).ravel() * per_mu
+        doses = DoseSum(phantom)
+        field_dose(beam.whole, beam.scene, pencil, doses, per_mu)
+        whole = doses.total()
         dense = (phantom.density > _AIR).ravel()
-        energy = float((mass.ravel() * whole)[dense].sum())
+        energy = float((mass * whole).ravel()[dense].sum())
         shares.append(1 - float(mass.ravel() @ kept) / energy)
     return tuple(shares)

@@ -11,19 +11,32 @@ looks up its own. See docs/physics-pencil-beam.md for what that is good for and 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from math import ceil, floor
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft2, next_fast_len, rfft2
+from scipy.ndimage import distance_transform_edt
 
 from dosecalc import __version__
 from dosecalc.beam import beam_fluences, beam_notes
 from dosecalc.beam.fluence import Fluence
 from dosecalc.core.fan import QUANTITIES, FanLattice, trace_fan
-from dosecalc.core.pencil import TERMS, Convolved, pencil_dose, times_transforms
+from dosecalc.core.pencil import (
+    TERMS,
+    Convolved,
+    Near,
+    RadialTable,
+    dose_between,
+    pencil_dose,
+    thinned_dose,
+    thinned_nodes,
+    times_transforms,
+)
 from dosecalc.core.terma import BeamGeometry
 from dosecalc.core.threads import thread_count
 from dosecalc.data.electrons import water_to_medium
@@ -39,10 +52,13 @@ from dosecalc.engines.pencil_tables import (
     make_quality,
 )
 from dosecalc.errors import GeometryError, InputError, OutsideValidityError
-from dosecalc.model import Dose, Grid, Machine, Phantom, Plan
+from dosecalc.model import Beam, Dose, Grid, Machine, Phantom, Plan
+from dosecalc.model.motion import technique_of
 
 __all__ = [
     "FARTHEST_MM",
+    "NEAR_MM",
+    "DoseSum",
     "PencilBeamSettings",
     "Scene",
     "Shares",
@@ -64,8 +80,12 @@ __all__ = [
 _PRIMARY_REACH = 8.0
 FARTHEST_MM = 150.0
 
+# Within so much (mm) of pixels that hold this share of the largest fluence, every voxel is
+# calculated; where that is has a resolution too, mm.
+NEAR_MM, _LIT, _CELL_MM = 20.0, 0.05, 4.0
+
 # Rays looked at for the scales that occur, share that is left out, and density that counts as air.
-_EVERY, _RARE, _AIR = 2, 0.01, 0.05
+_EVERY, _RARE, _AIR = 3, 0.03, 0.05
 
 # Where a pencil beam is not to be trusted: g/cm3, mm along a ray, and share of the field; the
 # first and last bit of a ray (g/cm2) may be half air.
@@ -87,13 +107,20 @@ class PencilBeamSettings:
         Gantry angles of an arc are joined to bins of this width.
     fluence_pixel_mm : float
         Pixel of the fluence map in the isocentre plane.
+    arc_pixel_mm : float
+        The same where the gantry turns and maps are many.
+    apart_mm : float
+        Distance of the nodes between which voxels away from the field get their dose, at most. No
+        larger than voxels: every voxel is calculated.
     dose_to : {"medium", "water"}
     """
 
-    scatter_pixel_mm: float = 3.0
+    scatter_pixel_mm: float = 4.5
     scale_step: float = 0.1
     arc_bin_deg: float = 4.0
     fluence_pixel_mm: float = 1.0
+    arc_pixel_mm: float = 1.5
+    apart_mm: float = 10.0
     dose_to: str = "medium"
 
     def __post_init__(self) -> None:
@@ -101,11 +128,19 @@ class PencilBeamSettings:
             raise InputError(f"dose_to = {self.dose_to!r}: choose 'medium' or 'water'")
         if not 0.02 <= self.scale_step <= 0.5:
             raise InputError(f"scale_step = {self.scale_step:g}: choose from 0.02 to 0.5")
-        for name in ("scatter_pixel_mm", "arc_bin_deg", "fluence_pixel_mm"):
+        above_zero = "scatter_pixel_mm arc_bin_deg fluence_pixel_mm arc_pixel_mm apart_mm"
+        for name in above_zero.split():
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} = {getattr(self, name)}: it must be above zero")
 
+    def pixel_of(self, beam: Beam) -> float:
+        """Pixel of a beam's maps, mm."""
+        turns = technique_of(beam.control_points) in ("ARC", "VMAT")
+        return self.arc_pixel_mm if turns else self.fluence_pixel_mm
 
+
+# Density, material, and per material the scales of depth and of lateral density.
+Medium = tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]
 Progress = Callable[[str, int, int], None]
 
 
@@ -143,24 +178,25 @@ def compute(
             beam,
             plan.position,
             machines[beam.number],
-            pixel_mm=settings.fluence_pixel_mm,
+            pixel_mm=settings.pixel_of(beam),
             arc_bin_deg=settings.arc_bin_deg,
         )
     ]
-    total = np.zeros(phantom.grid.shape, np.float64)
+    phantom = _water_first(phantom)
+    doses = DoseSum(phantom)
     cautions: dict[str, None] = {}
     for done, (name, fluence, model) in enumerate(jobs, start=1):
         if fluence.values.any():
-            scene = beam_scene(phantom, fluence)
-            dose = field_dose(phantom, fluence, scene, settings)
-            total += dose * fluence_per_mu(model, settings, fluence_dose)
+            scene = beam_scene(phantom, fluence, settings)
+            factor = fluence_per_mu(model, settings, fluence_dose)
+            field_dose(fluence, scene, settings, doses, factor)
             cautions |= dict.fromkeys(_cautions(scene, name))
         if progress is not None:
             progress(name, done, len(jobs))
     per_fluence = next(iter(machines.values())).calibration.per_fluence
     return Dose(
         grid=phantom.grid,
-        gray=total.astype(np.float32),
+        gray=doses.total().astype(np.float32),
         dose_to=settings.dose_to,
         unit="Gy cm2" if per_fluence else "Gy",
         summation="FRACTION",
@@ -216,24 +252,71 @@ class Spread(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """What a stationary beam meets, before anything is convolved."""
+    """What a stationary beam meets, before anything is convolved.
+
+    view, wide_fan : what is seen in all, by rays that are some way apart
+    near, inner, fan : where every voxel is calculated, the part of the view behind it, and its
+        rays
+    every : (3,) int
+        Elsewhere one voxel of so many along z, y, x is calculated.
+    phantom : with water as the first of its materials
+    """
 
     geometry: BeamGeometry
     field: Field
     view: View
+    wide_fan: FanLattice
+    near: Near
+    inner: View
     fan: FanLattice
-    material: NDArray[np.uint8]
+    every: NDArray[np.int64]
+    phantom: Phantom
     quality: PencilQuality
 
 
-def narrow_spread(quality: PencilQuality, step: float) -> Spread:
+def narrow_spread(quality: PencilQuality, joined: int, step: float) -> Spread:
     """Of primary energy."""
-    return Spread(1, _PRIMARY_REACH * float(quality.reach[0]), step)
+    return Spread(joined, _PRIMARY_REACH * float(quality.reach[0]), step)
 
 
 def wide_spread(joined: int, step: float) -> Spread:
     """Of scattered energy."""
     return Spread(joined, FARTHEST_MM / 10, step)
+
+
+class DoseSum:
+    """Sum of the doses of beams: in voxels near their fields, and between nodes everywhere.
+
+    Nodes are added up as long as there are beams, and looked up by the voxels once.
+
+    Parameters
+    ----------
+    phantom : Phantom
+        With water as the first of its materials.
+    """
+
+    def __init__(self, phantom: Phantom) -> None:
+        self._phantom = _water_first(phantom)
+        self._nodes: dict[bytes, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+        self._every = np.ones(3, np.int64)
+        self.voxels = np.zeros(phantom.grid.shape)
+
+    def add_nodes(
+        self, factors: NDArray[np.float32], every: NDArray[np.int64], thin: NDArray[np.float32]
+    ) -> None:
+        """Add dose to water (see `thinned_dose`) that counts times factors per material."""
+        self._every = every
+        _, sum_so_far = self._nodes.setdefault(factors.tobytes(), (factors, np.zeros_like(thin)))
+        sum_so_far += thin
+
+    def total(self) -> NDArray[np.float64]:
+        """Dose (nz, ny, nx); nothing can be added after it."""
+        phantom = self._phantom
+        for factors, thin in self._nodes.values():
+            medium = (phantom.density, phantom.material, factors)
+            dose_between(medium, thin, self._every, self.voxels)
+        self._nodes.clear()
+        return self.voxels
 
 
 def fluence_dose(
@@ -248,53 +331,142 @@ def fluence_dose(
     OutsideValidityError
         A ray passes more matter than the kernels know.
     """
-    if not fluence.values.any():
-        return np.zeros(phantom.grid.shape, np.float32)
-    return field_dose(phantom, fluence, beam_scene(phantom, fluence), settings)
+    doses = DoseSum(phantom)
+    if fluence.values.any():
+        field_dose(fluence, beam_scene(phantom, fluence, settings), settings, doses)
+    return doses.total().astype(np.float32)
 
 
-def beam_scene(phantom: Phantom, fluence: Fluence) -> Scene:
-    """Trace a stationary beam through a phantom; raises what `fluence_dose` does."""
-    names, material = _water_first(phantom)
-    quality = _quality(BeamQuality(fluence), names)
+def beam_scene(
+    phantom: Phantom,
+    fluence: Fluence,
+    settings: PencilBeamSettings,
+    near_mm: float = NEAR_MM,
+) -> Scene:
+    """Trace a stationary beam through a phantom; raises what `fluence_dose` does.
+
+    Every voxel whose ray passes within `near_mm` of the field is calculated for itself.
+    """
+    phantom = _water_first(phantom)
+    quality = _quality(BeamQuality(fluence), phantom.materials)
     geometry = beam_geometry(fluence, phantom.grid)
     field = field_of(fluence)
     view = view_of(geometry, phantom.grid, field)
-    fan = _fan(geometry, view, phantom, material, quality)
-    deepest = float(fan.values[..., 0].max())
+    least = min(phantom.grid.spacing)
+    every = np.array(
+        [max(1, int(settings.apart_mm / h + 1e-6)) for h in phantom.grid.spacing[::-1]]
+    )
+    near = everywhere(view) if every.max() == 1 else near_field(fluence, near_mm)
+    medium = (phantom.density, phantom.material, quality.depth_scale, quality.density_scale)
+    wide_fan = _fan(geometry, view, max(least, settings.apart_mm), 2 * least, medium, quality)
+    deepest = float(wide_fan.values[..., -1, 0].max())
     if deepest > DEEPEST_CM:
         raise OutsideValidityError(
             f"a ray passes {deepest:.0f} g/cm2 of water equivalent; pencil kernels end at "
             f"{DEEPEST_CM:.0f}: use the collapsed cone or Monte Carlo"
         )
-    return Scene(geometry, field, view, fan, material, quality)
+    inner = _seen_through(near, view)
+    fan = _fan(geometry, inner, least, least, medium, quality)
+    return Scene(geometry, field, view, wide_fan, near, inner, fan, every, phantom, quality)
 
 
 def field_dose(
-    phantom: Phantom, fluence: Fluence, scene: Scene, settings: PencilBeamSettings
-) -> NDArray[np.float32]:
-    """Dose of a map whose scene is known; see `fluence_dose`."""
-    quality, fan = scene.quality, scene.fan
-    joined = max(1, int(settings.scatter_pixel_mm / fluence.pixel_u + 1e-6))
-    narrow = narrow_spread(quality, settings.scale_step)
-    wide = wide_spread(joined, 2 * settings.scale_step)
-    primary, scatter = (
-        convolve(
-            shares_of(fluence, scene.field, quality.softest_cm, spread.joined),
-            terms,
-            scene.view,
-            usual_scales(fan, kind, scene.geometry.sad),
-            spread,
-        )
-        for kind, terms, spread in ((1, quality.primary, narrow), (2, quality.scatter, wide))
-    )
+    fluence: Fluence,
+    scene: Scene,
+    settings: PencilBeamSettings,
+    doses: DoseSum,
+    factor: float = 1.0,
+) -> None:
+    """Add the dose of a map whose scene is known, times a factor.
+
+    See `fluence_dose`.
+    """
+    quality, phantom = scene.quality, scene.phantom
     factors = quality.dose_factors.astype(np.float32)
-    medium = (phantom.density, scene.material, factors, quality.depth_scale)
-    dose = np.zeros(phantom.grid.shape, np.float32)
-    pencil_dose(scene.geometry, fan, medium, scene.view.thickness_cm, primary, scatter, dose)
     if settings.dose_to == "water":
-        dose *= water_to_medium(phantom.materials).astype(np.float32)[phantom.material]
-    return dose
+        factors *= water_to_medium(phantom.materials).astype(np.float32)
+    coarse = max(1, int(settings.scatter_pixel_mm / fluence.pixel_u + 1e-6))
+    step = settings.scale_step
+    wide = wide_spread(coarse, 2 * step)
+    scatter = _seen(fluence, scene, quality.scatter, 2, wide, scene.view, scene.wide_fan)
+    thin = np.zeros((2, 0, 0, 0), np.float32)
+    if scene.every.max() > 1:
+        away = narrow_spread(
+            quality, max(1, int(settings.apart_mm / 3**0.5 / fluence.pixel_u)), 2 * step
+        )
+        primary = _seen(fluence, scene, quality.primary, 1, away, scene.view, scene.wide_fan)
+        nodes = map(thinned_nodes, phantom.grid.shape, scene.every)
+        thin = np.empty((2, *nodes), np.float32)
+        thinned_dose(scene.geometry, scene.wide_fan, primary, scatter, scene.every, thin)
+        doses.add_nodes(factors, scene.every, factor * thin)
+    near = narrow_spread(quality, 1, step)
+    primary = _seen(fluence, scene, quality.primary, 1, near, scene.inner, scene.fan)
+    pencil_dose(
+        scene.geometry,
+        scene.fan,
+        (phantom.density, phantom.material, factors, quality.depth_scale),
+        scene.view.thickness_cm,
+        primary,
+        scatter,
+        scene.near,
+        thin,
+        scene.every,
+        factor,
+        doses.voxels,
+    )
+
+
+def _seen(
+    fluence: Fluence,
+    scene: Scene,
+    terms: PencilTerms,
+    kind: int,
+    spread: Spread,
+    view: View,
+    fan: FanLattice,
+) -> Convolved:
+    """One kind of energy as seen in a part of the view."""
+    scales = usual_scales(fan, kind)
+    reach = _reach(spread, scales[0])
+    shares = shares_of(
+        fluence, scene.quality.softest_cm, spread.joined, _used(fluence, scene.field, view, reach)
+    )
+    return convolve(shares, terms, view, scales, spread)
+
+
+def everywhere(view: View) -> Near:
+    """Call all of a view near."""
+    pixel = 1 + max(view.u[1] - view.u[0], view.v[1] - view.v[0])
+    return Near(view.u[0], view.v[0], pixel, np.ones((1, 1), np.bool_))
+
+
+def near_field(fluence: Fluence, margin_mm: float) -> Near:
+    """Cells of the isocentre plane that lie within a margin of a field."""
+    rows, columns = np.nonzero(fluence.values > _LIT * float(fluence.values.max()))
+    # One cell more on each side: light may lie at the edge of its cell.
+    cells = ceil(margin_mm / _CELL_MM) + 1
+    found, first = [], []
+    for lit, start, pixel in (
+        (rows, fluence.v0, fluence.pixel_v),
+        (columns, fluence.u0, fluence.pixel_u),
+    ):
+        places = start + pixel * (lit + 0.5)
+        first.append(float(places.min()) - cells * _CELL_MM)
+        found.append(((places - first[-1]) / _CELL_MM).astype(int))
+    dark = np.ones([int(at.max()) + cells + 1 for at in found], np.bool_)
+    dark[found[0], found[1]] = False
+    near = distance_transform_edt(dark) <= margin_mm / _CELL_MM + 1
+    return Near(first[1], first[0], _CELL_MM, near)
+
+
+def _seen_through(near: Near, view: View) -> View:
+    """Part of a view behind the cells of `near`."""
+    nv, nu = near.mask.shape
+    ends = [
+        (float(np.clip(low, *seen)), float(np.clip(low + near.pixel * count, *seen)))
+        for low, count, seen in ((near.u0, nu, view.u), (near.v0, nv, view.v))
+    ]
+    return view._replace(u=ends[0], v=ends[1])
 
 
 def _cautions(scene: Scene, where: str) -> list[str]:
@@ -335,13 +507,13 @@ def _cautions(scene: Scene, where: str) -> list[str]:
     return found
 
 
-def _water_first(phantom: Phantom) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
-    """Names of the phantom's materials, water first, and voxels with the new numbers."""
+def _water_first(phantom: Phantom) -> Phantom:
+    """Return the same phantom with water as the first of its materials."""
+    if phantom.materials[0] == "water":
+        return phantom
     names = ("water", *(m for m in phantom.materials if m != "water"))
     index = np.array([names.index(m) for m in phantom.materials], np.uint8)
-    if (index == np.arange(index.size)).all():
-        return names, phantom.material
-    return names, index[phantom.material]
+    return replace(phantom, material=index[phantom.material], materials=names)
 
 
 @lru_cache(maxsize=16)
@@ -368,26 +540,22 @@ class Field(NamedTuple):
 def field_of(fluence: Fluence) -> Field:
     """Find which pixels of a map matter."""
 
-    def edges(used: NDArray[np.bool_], first: float, pixel: float) -> tuple[float, float]:
-        numbers = np.flatnonzero(used)
+    def edges(numbers: NDArray[np.int64], first: float, pixel: float) -> tuple[float, float]:
         return first + pixel * float(numbers[0]), first + pixel * float(numbers[-1] + 1)
 
-    found: list[tuple[float, float]] = []
-    for least in (0.0, float(fluence.values.max()) / 2):
-        lit = fluence.values > least
-        found.append(edges(np.asarray(lit.any(axis=0)), fluence.u0, fluence.pixel_u))
-        found.append(edges(np.asarray(lit.any(axis=1)), fluence.v0, fluence.pixel_v))
-    rows, columns = (
-        np.flatnonzero(np.asarray((fluence.values > 0).any(axis=axis))) for axis in (1, 0)
-    )
-    return Field(
-        u=found[0],
-        v=found[1],
-        rows=slice(rows[0], rows[-1] + 1),
-        columns=slice(columns[0], columns[-1] + 1),
-        open_u=found[2],
-        open_v=found[3],
-    )
+    top = float(fluence.values.max())
+    ends = []
+    for share in (0.0, 0.5):
+        rows, columns = (
+            np.flatnonzero(np.asarray((fluence.values > share * top).any(axis=axis)))
+            for axis in (1, 0)
+        )
+        ends.append(
+            (edges(columns, fluence.u0, fluence.pixel_u), edges(rows, fluence.v0, fluence.pixel_v))
+        )
+        if share == 0.0:
+            used = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return Field(*ends[0], *used, *ends[1])
 
 
 def view_of(beam: BeamGeometry, grid: Grid, field: Field) -> View:
@@ -417,31 +585,34 @@ def view_of(beam: BeamGeometry, grid: Grid, field: Field) -> View:
 def _fan(
     beam: BeamGeometry,
     view: View,
-    phantom: Phantom,
-    material: NDArray[np.uint8],
+    apart: float,
+    step_w: float,
+    medium: Medium,
     quality: PencilQuality,
 ) -> FanLattice:
-    """Trace rays no further apart than voxels are at the isocentre."""
-    step = min(phantom.grid.spacing)
-    nu, nv = (max(2, int(np.ceil((high - low) / step)) + 1) for low, high in (view.u, view.v))
-    nw = int(np.ceil((view.w[1] - view.w[0]) / step)) + 1
+    """Trace rays no further apart than `apart` at the isocentre, with nodes every `step_w`."""
+    # On multiples of the distance, so that the same ray is the same in every part of a view.
+    first_u, first_v = (floor(low / apart) for low, _ in (view.u, view.v))
+    nu, nv = (
+        max(2, ceil(high / apart) - first + 1)
+        for first, (_, high) in ((first_u, view.u), (first_v, view.v))
+    )
+    nw = ceil((view.w[1] - view.w[0]) / step_w) + 1
     values = np.empty((nv, nu, nw, QUANTITIES), np.float32)
-    fan = FanLattice(view.u[0], view.v[0], step, view.w[0], step, values)
-    medium = (phantom.density, material, quality.depth_scale, quality.density_scale)
+    fan = FanLattice(first_u * apart, first_v * apart, apart, view.w[0], step_w, values)
     trace_fan(beam, medium, quality.reach, fan)
     return fan
 
 
-def usual_scales(fan: FanLattice, kind: int, sad: float) -> tuple[float, float]:
+def usual_scales(fan: FanLattice, kind: int) -> tuple[float, float]:
     """Range of the logarithm of the lateral scale in matter, but for the rarest.
 
     Voxels that a surface cuts hold any density down to air's, and every scale costs maps of its
     own: 1 in 100 at each end take the nearest instead.
     """
     thin = fan.values[::_EVERY, ::_EVERY]
-    away = np.log((fan.w0 + fan.step_w * np.arange(fan.values.shape[2])) / sad)
     matter = np.diff(thin[..., 0], axis=2) > _AIR * fan.step_w / 10
-    scales = (thin[..., kind] + away.astype(np.float32))[..., 1:][matter]
+    scales = thin[..., 1:, kind][matter]
     if scales.size == 0:
         return 0.0, 0.0
     low, high = np.quantile(scales, (_RARE, 1 - _RARE))
@@ -461,20 +632,44 @@ class Shares(NamedTuple):
     values: NDArray[np.float32]
 
 
-def shares_of(fluence: Fluence, field: Field, softest_cm: float, joined: int) -> Shares:
-    """Part the fluence by how soft it is, and join pixels."""
-    values = fluence.values[field.rows, field.columns][None]
-    first, pixel = (field.v[0], field.u[0]), (fluence.pixel_v, fluence.pixel_u)
-    if softest_cm > 0 and fluence.softening is not None:
-        v, u = (first[n] + pixel[n] * (np.arange(values.shape[1 + n]) + 0.5) for n in range(2))
-        soft = fluence.softening(np.hypot(v[:, None], u)) / softest_cm
-        values = np.concatenate((values * (1 - soft), values * soft)).astype(np.float32)
+def shares_of(
+    fluence: Fluence,
+    softest_cm: float,
+    joined: int = 1,
+    used: tuple[slice, slice] = (slice(None), slice(None)),
+) -> Shares:
+    """Join pixels of the rows and columns that are used, and part them by how soft they are."""
+    values = fluence.values[used]
+    starts = [
+        (part.start or 0) * pixel
+        for part, pixel in zip(used, (fluence.pixel_v, fluence.pixel_u), strict=True)
+    ]
+    first = fluence.v0 + starts[0], fluence.u0 + starts[1]
     if joined > 1:
-        values = np.pad(values, [(0, 0), *((0, -n % joined) for n in values.shape[1:])])
-        nv, nu = (n // joined for n in values.shape[1:])
-        values = values.reshape(-1, nv, joined, nu, joined).mean(axis=(2, 4))
-    wide = (joined * pixel[0], joined * pixel[1])
-    return Shares((first[0] + wide[0] / 2, first[1] + wide[1] / 2), wide, values)
+        values = np.pad(values, [(0, -n % joined) for n in values.shape])
+        nv, nu = (n // joined for n in values.shape)
+        values = values.reshape(nv, joined, nu, joined).mean(axis=(1, 3))
+    pixel = (joined * fluence.pixel_v, joined * fluence.pixel_u)
+    start = (first[0] + pixel[0] / 2, first[1] + pixel[1] / 2)
+    values = values[None]
+    if softest_cm > 0 and fluence.softening is not None:
+        v, u = (start[n] + pixel[n] * np.arange(values.shape[1 + n]) for n in range(2))
+        soft = fluence.softening(np.hypot(v[:, None], u)) / softest_cm
+        values = np.concatenate((values * (1 - soft), values * soft))
+    return Shares(start, pixel, values.astype(np.float32, copy=False))
+
+
+def _used(fluence: Fluence, field: Field, view: View, reach: float) -> tuple[slice, slice]:
+    """Rows and columns of a map that send something to a view."""
+    found = []
+    for part, first, pixel, (low, high) in (
+        (field.rows, fluence.v0, fluence.pixel_v, view.v),
+        (field.columns, fluence.u0, fluence.pixel_u, view.u),
+    ):
+        begin = int(np.clip((low - reach - first) // pixel, part.start, part.stop - 1))
+        end = int(np.clip((high + reach - first) // pixel + 1, begin + 1, part.stop))
+        found.append(slice(begin, end))
+    return found[0], found[1]
 
 
 def convolve(
@@ -488,20 +683,26 @@ def convolve(
     first = int(np.floor(scales[0] / spread.step))
     count = max(2, int(np.ceil(scales[1] / spread.step)) - first + 1)
     # Where kernels are wider, so is what a field reaches.
-    reaches = [
-        min(10 * spread.reach_cm * float(np.exp(-(first + n) * spread.step)), FARTHEST_MM)
-        for n in range(count)
-    ]
+    reaches = [_reach(spread, (first + n) * spread.step) for n in range(count)]
     rows, columns = _looked_at_all(fluence, view, reaches[0])
     values = np.zeros((count, rows.size, columns.size, TERMS), np.float32)
+    widths = view.width_v, view.width_u
+    transforms: dict[tuple[tuple[int, int], tuple[int, int]], _Transform] = {}
+    jobs = []
     for n, reach in enumerate(reaches):
-        scale = float(np.exp((first + n) * spread.step))
-        near_rows, near_columns = _looked_at_all(fluence, view, reach)
-        result = _convolved(fluence, terms, view, reach, scale)
-        part = result[:, near_rows[:, None], near_columns]
-        j, i = near_rows[0] - rows[0], near_columns[0] - columns[0]
-        place = values[n, j : j + near_rows.size, i : i + near_columns.size]
-        place[...] = np.moveaxis(part, 0, -1)
+        near = _looked_at_all(fluence, view, reach)
+        shape = _room(fluence, near, reach)
+        before = max(0, -int(near[0][0])), max(0, -int(near[1][0]))
+        if (shape, before) not in transforms:
+            transforms[shape, before] = _transform(fluence, shape, before, widths)
+        transform = transforms[shape, before]
+        j, i = near[0][0] - rows[0], near[1][0] - columns[0]
+        place = values[n, j : j + near[0].size, i : i + near[1].size]
+        part = tuple(slice(at[0] + b, at[-1] + 1 + b) for at, b in zip(near, before, strict=True))
+        jobs.append((transform, terms.across, (first + n) * spread.step, part, place))
+    # One map a thread: they are too small to be worth dividing.
+    with ThreadPoolExecutor(thread_count()) as pool:
+        list(pool.map(lambda job: _convolved(*job), jobs))
     return Convolved(
         *terms.along,
         u0=fluence.start[1] + fluence.pixel[1] * columns[0],
@@ -512,6 +713,11 @@ def convolve(
         step=spread.step,
         values=values,
     )
+
+
+def _reach(spread: Spread, log_scale: float) -> float:
+    """How far energy is followed in the isocentre plane, mm."""
+    return min(10 * spread.reach_cm * float(np.exp(-log_scale)), FARTHEST_MM)
 
 
 def _looked_at_all(
@@ -527,31 +733,81 @@ def _looked_at_all(
     return rows, columns
 
 
-def _convolved(
-    fluence: Shares, terms: PencilTerms, view: View, reach: float, scale: float
-) -> NDArray[np.float32]:
-    """Convolve for one scale: (TERMS, ..), pixel (0, 0) first, those below it last."""
-    # What is carried beyond the end of a transform comes back at its other end. Where there still
-    # is any at the end of the reach, it gets room to fall off before it is looked at.
-    room = 3 if reach >= FARTHEST_MM else 2
-    shape = tuple(
-        next_fast_len(n + room * int(np.ceil(reach / pixel)), real=True)
-        for n, pixel in zip(fluence.values.shape[1:], fluence.pixel, strict=True)
-    )
-    spectra = rfft2(fluence.values, s=shape, workers=thread_count())
+class _Transform(NamedTuple):
+    """Transform of a fluence map, and what its frequencies are; see `times_transforms`."""
+
+    spectra: NDArray[np.float32]
+    log_k: NDArray[np.float32]
+    filter_across: NDArray[np.float32]
+    filter_along: NDArray[np.float32]
+    shape: tuple[int, int]
+
+
+def _room(
+    fluence: Shares, looked_at: tuple[NDArray[np.int64], NDArray[np.int64]], reach: float
+) -> tuple[int, int]:
+    """Pixels of a transform, along v and u, in which nothing gets where it does not belong.
+
+    What is carried beyond the end comes back at the other end. Where there still is any at the
+    end of the reach, it gets room to fall off before it is looked at.
+    """
+    times = 2 if reach >= FARTHEST_MM else 1
+    sizes = []
+    for n, pixel, at in zip(fluence.values.shape[1:], fluence.pixel, looked_at, strict=True):
+        seen = max(int(at[-1]), n - 1 - int(at[0])) + 1
+        sizes.append(next_fast_len(max(n, times * ceil(reach / pixel) + seen), real=True))
+    return sizes[0], sizes[1]
+
+
+def _transform(
+    fluence: Shares,
+    shape: tuple[int, int],
+    before: tuple[int, int],
+    widths: tuple[float, float],
+) -> _Transform:
+    """Transform a map with so many pixels `before` it; widths of voxels along v and u, mm."""
+    (j, i), (_, nv, nu) = before, fluence.values.shape
+    padded = np.zeros((len(fluence.values), *shape), np.float32)
+    padded[:, j : j + nv, i : i + nu] = fluence.values
+    spectra = rfft2(padded, workers=thread_count())
     along, across = (
         2 * np.pi * np.asarray(frequencies(n, pixel / 10), np.float64)
         for frequencies, n, pixel in zip(
             (np.fft.fftfreq, np.fft.rfftfreq), shape, fluence.pixel, strict=True
         )
     )
-    filters = (
-        _filter(across, fluence.pixel[1], view.width_u),
-        _filter(along, fluence.pixel[0], view.width_v),
+    square = across**2 + along[: shape[0] // 2 + 1, None] ** 2
+    # Frequency zero has no logarithm; far below the first of the tables is zero to them.
+    square[0, 0] = 1e-12
+    return _Transform(
+        spectra=np.ascontiguousarray(spectra).view(np.float32).reshape(*spectra.shape, 2),
+        log_k=(0.5 * np.log(square)).astype(np.float32),
+        filter_across=_filter(across, fluence.pixel[1], widths[1]),
+        filter_along=_filter(along, fluence.pixel[0], widths[0]),
+        shape=shape,
     )
-    product = np.empty((TERMS, shape[0], across.size), np.complex64)
-    times_transforms(spectra, terms.across, across, along, *filters, scale, product)
-    return np.asarray(irfft2(product, s=shape, workers=thread_count()), np.float32)
+
+
+def _convolved(
+    fluence: _Transform,
+    radial: RadialTable,
+    log_scale: float,
+    part: tuple[slice, slice],
+    out: NDArray[np.float32],
+) -> None:
+    """Convolve for one scale; `out` (rows, columns, TERMS) gets a part of the result."""
+    product = np.empty((TERMS, *fluence.spectra.shape[1:]), np.float32)
+    times_transforms(
+        fluence.spectra,
+        radial,
+        fluence.log_k,
+        fluence.filter_across,
+        fluence.filter_along,
+        log_scale,
+        product,
+    )
+    result = irfft2(product.view(np.complex64)[..., 0], s=fluence.shape)
+    out[...] = np.moveaxis(result[:, *part], 0, -1)
 
 
 def _looked_at(
