@@ -10,7 +10,7 @@ from typing import Any
 
 from dosecalc.beam import beam_fluences
 from dosecalc.beam.fluence import Fluence
-from dosecalc.engines import collapsed_cone
+from dosecalc.engines import collapsed_cone, cone_release
 from dosecalc.engines.collapsed_cone import CollapsedConeSettings, fluence_dose
 from dosecalc.model import Grid, Phantom
 from dosecalc.patient.recipe import build_case, load_recipe
@@ -89,8 +89,8 @@ def caught(module: ModuleType, name: str) -> Iterator[Calls]:
 def stage_calls(box: Box, settings: CollapsedConeSettings) -> dict[str, Calls]:
     """Run the engine once and return the calls of its stages."""
     with (
-        caught(collapsed_cone, "voxel_fluence") as fluence,
-        caught(collapsed_cone, "attenuate") as terma,
+        caught(cone_release, "voxel_fluence") as fluence,
+        caught(cone_release, "attenuate") as terma,
         caught(collapsed_cone, "bright_dose") as primary,
         caught(collapsed_cone, "scatter_per_mass") as scatter,
     ):

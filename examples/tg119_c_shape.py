@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from dosecalc.beam import target_beamlets
+from dosecalc.beam import BeamletGrid, target_beamlets
 from dosecalc.data.machines import load_machine
 from dosecalc.dicom import Subject, new_uid, write_plan
 from dosecalc.engines import collapsed_cone, pencil_beam
@@ -64,6 +64,18 @@ def read(file: Path, voxel_mm: float) -> tuple[Phantom, Masks, NDArray[np.float6
     return phantom, masks, origin + spacing * target[:, ::-1], given
 
 
+def beamlet_grids(target: NDArray[np.float64], given: dict) -> list[BeamletGrid]:
+    """Beamlets of 5 mm that see the target, one grid for each of the five gantry angles."""
+    machine = load_machine("generic-6mv")
+    isocentre = tuple(round(float(x), 2) for x in given["isocenter_xyz"])
+    return [
+        target_beamlets(
+            target, PatientPosition.HFS, machine, isocentre=isocentre, gantry_deg=float(angle)
+        )
+        for angle in given["gantry5_deg"]
+    ]
+
+
 def goals(name: str, dose: NDArray[np.floating], masks: Masks) -> str:
     """One line of the table."""
     target, core = (dose[masks[n] > 0.5] for n in ("OuterTarget", "Core"))
@@ -75,13 +87,11 @@ def main() -> None:
     """Read, optimise, sequence, calculate, write."""
     file, out = Path(sys.argv[1]), Path(sys.argv[2])
     voxel_mm = float(sys.argv[3]) if len(sys.argv) > 3 else 5.0
+    if out.exists():
+        sys.exit(f"refused: {out} exists; name a folder that does not")
     phantom, masks, target, given = read(file, voxel_mm)
     machine, position = load_machine("generic-6mv"), PatientPosition.HFS
-    isocentre = tuple(round(float(x), 2) for x in given["isocenter_xyz"])
-    grids = [
-        target_beamlets(target, position, machine, isocentre=isocentre, gantry_deg=float(angle))
-        for angle in given["gantry5_deg"]
-    ]
+    grids = beamlet_grids(target, given)
     start = time.perf_counter()
     influence = dose_influence(phantom, grids, machine)
     middle = time.perf_counter()

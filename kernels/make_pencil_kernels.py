@@ -1,7 +1,7 @@
 """Make the pencil kernels of single photon energies from the energy deposition kernels.
 
-Run ``python kernels/make_pencil_kernels.py`` (half a minute) to write ``pencil_water.npz`` and
-``pencil_water.json``. Nothing is fitted and nothing is random.
+Run ``python kernels/make_pencil_kernels.py`` (a minute) to write ``pencil_water.npz`` and
+``pencil_water.json``. Nothing is fitted; the one sampled step has a fixed seed.
 
 Photons enter water at depth 0 along z. In every layer they release energy, which the
 deposition kernels spread; layers above depth 0 hold no water, and what would scatter there
@@ -27,7 +27,7 @@ from dosecalc import __version__
 from dosecalc.data.cross_sections import coefficients
 from dosecalc.data.deposition import load_kernels
 from dosecalc.data.materials import load_material
-from dosecalc.engines.rescatter import onward_kernel, rescatter_kernel, share_within_sphere
+from dosecalc.engines.rescatter import onward_kernel, rescatter_kernel, second_step, shell_falls
 from dosecalc.engines.spectral import energy_shares
 
 _HERE = Path(__file__).parent
@@ -36,7 +36,7 @@ ENERGIES_MEV = np.geomspace(0.1, 20.0, 34)
 # Per cm: from fields much wider than any to a fraction of the range of slow electrons.
 FREQUENCIES = np.concatenate(([0.0], np.geomspace(0.003, 300.0, 71)))
 LAYER_CM, LAYERS = 0.05, 1200
-_PLACES = 4  # per cone and per shell
+_PLACES = 8  # per cone and per shell
 
 Array = NDArray[np.float64]
 
@@ -55,6 +55,9 @@ class _Places:
         share = (np.arange(_PLACES) + 0.5) / _PLACES
         cosine = (cosines[:-1, None] + np.diff(cosines)[:, None] * share)[:, None, :, None]
         radius = (shell_edges_cm[:-1, None] + np.diff(shell_edges_cm)[:, None] * share)[:, None]
+        self.shells = shell_edges_cm
+        # From the middle of each shell, (24, places).
+        self.offset = np.diff(shell_edges_cm)[:, None] * (share - 0.5)
         place = (cosine * radius / LAYER_CM + LAYERS).ravel()
         self.layer = place.astype(int)
         self.share = place - self.layer
@@ -62,7 +65,12 @@ class _Places:
 
     def transform(self, kernel: Array) -> Array:
         """Layers of a kernel (48, 24) at all frequencies, (nk, 2 * LAYERS + 1)."""
-        energy = np.repeat(kernel.ravel() / _PLACES**2, _PLACES**2)
+        weight = np.exp(-shell_falls(kernel, self.shells)[:, None] * self.offset)
+        weight /= weight.sum(axis=1, keepdims=True)
+        parts = (*kernel.shape, _PLACES, _PLACES)
+        energy = np.broadcast_to(
+            (kernel[:, :, None, None] / _PLACES) * weight[:, None, :], parts
+        ).ravel()
         result = np.empty((FREQUENCIES.size, 2 * LAYERS + 1))
         for row, k in zip(result, FREQUENCIES, strict=True):
             held = energy * j0(k * self.rho)
@@ -96,8 +104,8 @@ def pencil(energy_mev: float) -> Array:
     primary = primary_share * absorbed(everywhere, kernels.at("primary", energy)[0])
     scatter = first_share * absorbed(everywhere, kernels.at("first", energy)[0])
     onward = onward_kernel(kernels, water, energy, np.ones(1))
-    later = rescatter_kernel(kernels, energy, np.ones(1))
-    stays = share_within_sphere(onward, later, kernels)
+    alone = rescatter_kernel(kernels, energy, np.ones(1))
+    later, stays = second_step(onward, alone, kernels.at("later", energy)[0], kernels)
     scatter += later_share / stays * absorbed(absorbed(everywhere, onward), later)
     return np.stack((primary, scatter)) / LAYER_CM
 
@@ -121,7 +129,7 @@ def main() -> None:
     np.savez_compressed(_HERE / "pencil_water.npz", **arrays)
     record = {
         "name": "pencil_water",
-        "version": 1,
+        "version": 2,
         "sha256": hashlib.sha256((_HERE / "pencil_water.npz").read_bytes()).hexdigest(),
         "description": "Pencil beams of photons entering water (1 g/cm3) that fills a half space. "
         "Arrays [energy, frequency, depth] hold the Fourier transform across the beam of the "

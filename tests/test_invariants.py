@@ -167,7 +167,8 @@ def test_mirror_images() -> None:
 
 def test_arc_bins_of_two_and_four_degrees() -> None:
     phantom = cylinder(24, 5.0, 50.0)
-    coarse = replace(QUICK, directions=24, primary_voxel_mm=5.0)
+    # Without sectors, of which tests/engines/test_sectors.py speaks: bins alone are meant here.
+    coarse = replace(QUICK, directions=24, primary_voxel_mm=5.0, arc_sector_deg=0.0)
     machine = mono(2.0)
     arc = beam(machine, (-20, 20, -20, 20), gantry_deg=330.0, arc_to_deg=30.0)
     wide, narrow = (

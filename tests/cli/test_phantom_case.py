@@ -71,6 +71,7 @@ def test_jaws_a_machine_lacks_are_not_invented():
         gantry_deg=0.0,
         mu=1.0,
         margin_mm=5.0,
+        position=PatientPosition.HFS,
     )
     assert beam.control_points[0].jaws_x is None
     with pytest.raises(InputError, match="no leaves"):
@@ -84,4 +85,5 @@ def test_jaws_a_machine_lacks_are_not_invented():
             gantry_deg=0.0,
             mu=1.0,
             margin_mm=5.0,
+            position=PatientPosition.HFS,
         )

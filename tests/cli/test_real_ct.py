@@ -22,6 +22,7 @@ def test_four_fields_on_a_thorax(
 ) -> None:
     patient, out = tmp_path / "patient", tmp_path / "out"
     arguments = [str(EXAMPLE), str(samples / "lung1-001-tcia"), "PTV-1", str(patient)]
+    arguments += ["--engine", "pencil-beam", "--grid", "6"]
     monkeypatch.setattr(sys, "argv", arguments)
     runpy.run_path(str(EXAMPLE), run_name="__main__")
     written: list[Dose] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dosecalc.core.lattice import coarsen, interpolate_up, split_release
+from dosecalc.core.lattice import coarsen, interpolate_up
 
 FACTORS = [(2, 3, 4), (1, 2, 1), (4, 4, 4)]
 
@@ -24,29 +24,6 @@ def test_coarsening_keeps_the_sum(factors: tuple[int, int, int]) -> None:
         fine[(coarse.shape[0] - 1) * a :, (coarse.shape[1] - 1) * b :,
              (coarse.shape[2] - 1) * c :].sum(), rel=1e-6,
     )  # fmt: skip
-
-
-@pytest.mark.parametrize("factors", FACTORS)
-def test_splitting_keeps_each_voxels_energy(factors: tuple[int, int, int]) -> None:
-    random = np.random.default_rng(2)
-    shape = (4, 5, 3)
-    released = random.random((2, *shape)).astype(np.float32)
-    flux = random.random([n * f for n, f in zip(shape, factors, strict=True)]).astype(np.float32)
-    flux[flux < 0.3] = 0
-    a, b, c = factors
-    flux[:a, :b, :c] = 0  # a voxel out of the beam
-    released[:, 0, 0, 0] = 0
-    fine = np.empty((2, *flux.shape), np.float32)
-    split_release(released, flux, factors, fine)
-    if min(factors) > 1:
-        back = np.empty(shape, np.float32)
-        for channel in range(2):
-            coarsen(fine[channel], factors, back)
-            np.testing.assert_allclose(back, released[channel], rtol=1e-6)  # float32
-    assert (fine[:, flux == 0] == 0).all()
-    first, second = flux[a, b, c], flux[a, b, c + 1] if c > 1 else flux[a, b + 1, c]
-    moved = fine[0, a, b, c + 1] if c > 1 else fine[0, a, b + 1, c]
-    assert fine[0, a, b, c] * second == pytest.approx(moved * first, rel=1e-5)
 
 
 @pytest.mark.parametrize("factors", FACTORS)

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dosecalc.core.terma import BeamGeometry, Spectral, attenuate, tilt_cells, voxel_fluence
+from dosecalc.core.terma import (
+    BeamGeometry,
+    Spectral,
+    attenuate,
+    divide_release,
+    tilt_cells,
+    voxel_fluence,
+)
 
 SAD = 1000.0
 # Beam along +y, u = +x, v = +z: gantry 0 of a patient on the back.
@@ -275,3 +282,40 @@ def test_tilt_cells_say_where_the_ray_goes() -> None:
     )
     assert (along_u[lit] >= 0).all() and (along_u[lit] <= 1).all()
     assert (along_u[0] == 0).all() and (along_v[0] == 0).all()
+
+
+@pytest.mark.parametrize("factors", [(1, 1, 1), (2, 1, 2), (1, 3, 2)])
+def test_divided_voxels_share_their_energy_as_they_see_fluence(
+    factors: tuple[int, int, int],
+) -> None:
+    shape, start = (4, 5, 6), np.array([1, 0, 2])
+    coarse = geometry(shape, (10, 10, 10), (-27, 0, -13), (-20, 11, -20, 33))
+    flux = np.zeros(shape, np.float32)
+    voxel_fluence(coarse, shape, flux)
+    random = np.random.default_rng(2)
+    energy = random.random((2, *shape)).astype(np.float32) * (flux > 0)
+    assert 0 < np.count_nonzero(energy[0]) < energy[0].size  # the field's edge lies within
+    parts = np.array(factors[::-1])
+    spacing = coarse.spacing / parts
+    fine = coarse._replace(origin=coarse.origin - coarse.spacing / 2 + spacing / 2, spacing=spacing)
+    fine_shape = tuple(n * f for n, f in zip(shape, factors, strict=True))
+    fine_flux = np.zeros(fine_shape, np.float32)
+    voxel_fluence(fine, fine_shape, fine_flux)
+    blocks = fine_flux.reshape(4, factors[0], 5, factors[1], 6, factors[2])
+    total = blocks.sum(axis=(1, 3, 5))
+    energy *= total > 0
+    share = np.divide(energy, total, out=np.zeros_like(energy), where=total > 0)
+    expected = share[:, :, None, :, None, :, None] * blocks
+
+    outer = tuple((n + 3) * f for n, f in zip(shape, factors, strict=True))
+    divided = np.ones((2, *outer), np.float32)
+    divide_release(fine, energy, factors, start, divided)
+    inner = tuple(
+        slice(first * f, (first + n) * f) for first, n, f in zip(start, shape, factors, strict=True)
+    )
+    added = divided - 1
+    # Float32 numbers of about one: the sums are rounded to 1e-7.
+    np.testing.assert_allclose(
+        added[(slice(None), *inner)], expected.reshape(2, *fine_shape), atol=3e-7
+    )
+    assert added.sum(dtype=float) == pytest.approx(energy.sum(dtype=float), rel=1e-5)

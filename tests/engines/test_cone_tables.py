@@ -10,7 +10,7 @@ from dosecalc.data.deposition import load_kernels
 from dosecalc.data.materials import load_material
 from dosecalc.data.spectra import load_spectrum, monoenergetic
 from dosecalc.engines.cone_kernels import UPRIGHT, make_cone_table, tilt_grid
-from dosecalc.engines.rescatter import onward_kernel, rescatter_kernel, share_within_sphere
+from dosecalc.engines.rescatter import onward_kernel, rescatter_kernel, second_step
 from dosecalc.engines.spectral import energy_bins, make_channels, material_scaling
 from dosecalc.errors import OutsideValidityError
 
@@ -128,16 +128,22 @@ def test_scaling_is_relative_to_water() -> None:
     assert scaling.electron_range[2] == pytest.approx(1.035, abs=0.02)
 
 
-def test_rescatter_kernels_are_distributions() -> None:
+def test_two_steps_of_scattered_photons() -> None:
+    """Distributions, and in a row they spread as the photons scattered twice or more do."""
     energies, carried = energy_bins(load_spectrum("mohan6"))
     onward = onward_kernel(KERNELS, WATER, energies, carried)
-    later = rescatter_kernel(KERNELS, energies, carried)
-    for kernel in (onward, later):
+    alone = rescatter_kernel(KERNELS, energies, carried)
+    whole = np.tensordot(carried, KERNELS.at("later", energies), 1)
+    then, within = second_step(onward, alone, whole, KERNELS)
+    for kernel in (onward, alone, then):
         assert (kernel >= 0).all()
         assert kernel.sum() == pytest.approx(1)
     # Twice scattered photons have forgotten more of the direction than once scattered ones.
-    ahead = [float(k[:24].sum()) for k in (onward, later)]
+    ahead = [float(k[:24].sum()) for k in (onward, then)]
     assert 0.5 < ahead[1] < ahead[0] < 1
-    within = share_within_sphere(onward, later, KERNELS)
     assert 0.9 < within < 1
-    assert within == share_within_sphere(onward, later, KERNELS)  # a fixed seed
+    # Photons that forget where they came from go on further ahead than real ones do.
+    cosine = np.cos(np.radians((KERNELS.cone_edges_deg[1:] + KERNELS.cone_edges_deg[:-1]) / 2))
+    radius = (KERNELS.shell_edges_cm[1:] + KERNELS.shell_edges_cm[:-1]) / 2
+    forward = [float((k * radius * cosine[:, None]).sum()) for k in (then, alone)]
+    assert forward[0] < 0.95 * forward[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 
@@ -11,6 +12,8 @@ from dosecalc.engines.pencil_beam import compute
 from dosecalc.errors import InputError
 from dosecalc.model import PatientPosition, Plan
 from dosecalc.planning import Objective, optimise_fluence, step_and_shoot
+from dosecalc.planning.fused import fuse_objectives, fused_value
+from dosecalc.planning.objectives import StructureVoxels, objective_value
 from tests.engines.cases import cube
 from tests.engines.test_influence import lattice
 
@@ -54,6 +57,43 @@ def test_spares_the_core_and_covers_the_target(
     assert dose[target].mean() == pytest.approx(2.0, rel=0.02)
     assert dose[target].std() < 0.08
     assert dose[core].mean() < 0.65 * even[core].mean()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_fused_objectives_are_the_objectives_of_the_dose(
+    influence: InfluenceMatrix, structures: dict[str, np.ndarray], threads: int
+) -> None:
+    objectives = (
+        *OBJECTIVES,
+        Objective("target", "min", 1.8, weight=7.0, volume_percent=95.0),
+        Objective("core", "max", 0.4, weight=3.0, volume_percent=10.0),
+        Objective("core", "mean", 0.5, weight=2.0),
+        Objective("body", "max", 1.0, weight=4.0),
+    )
+    parts = {name: StructureVoxels.from_fraction(mask) for name, mask in structures.items()}
+    weights = np.random.default_rng(7).random(influence.matrix.shape[1])
+    weights *= 2.0 / influence.times(weights)[parts["target"].voxels].mean()
+    slope = np.empty(influence.matrix.shape[0])
+    expected = objective_value(objectives, parts, influence.times(weights), slope)
+    gradient = influence.transposed_times(slope)
+
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    try:
+        found, fused_gradient = fused_value(fuse_objectives(influence, parts, objectives), weights)
+    finally:
+        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    # Entries are rounded to 1/65535 of their row's largest.
+    assert found == pytest.approx(expected, rel=1e-4)
+    np.testing.assert_allclose(fused_gradient, gradient, rtol=0, atol=2e-3 * np.abs(gradient).max())
+
+
+def test_means_alone_have_a_gradient(
+    influence: InfluenceMatrix, structures: dict[str, np.ndarray]
+) -> None:
+    parts = {name: StructureVoxels.from_fraction(mask) for name, mask in structures.items()}
+    fused = fuse_objectives(influence, parts, [Objective("body", "mean", 0.0)])
+    value, slope = fused_value(fused, np.ones(influence.matrix.shape[1]))
+    assert value > 0 and (slope > 0).all()
 
 
 def test_segments_add_up_to_the_weights(

@@ -13,6 +13,7 @@ from dosecalc.cli._phantom_case import ThoraxPlan, write_thorax_patient
 from dosecalc.dicom import import_folder, read_dose_file
 from dosecalc.engines import pencil_beam
 from dosecalc.errors import InputError
+from dosecalc.model import PatientPosition
 from dosecalc.patient.thorax import TARGET
 from dosecalc.planning import (
     PlanDose,
@@ -44,7 +45,15 @@ def case(folder: Path) -> PlanningCase:
 @pytest.fixture(scope="module")
 def planned(case: PlanningCase) -> PlanDose:
     beams = [
-        conformal_beam(case[TARGET], case.machine, number=n, gantry_deg=g, mu=60.0, margin_mm=8.0)
+        conformal_beam(
+            case[TARGET],
+            case.machine,
+            number=n,
+            gantry_deg=g,
+            mu=60.0,
+            margin_mm=8.0,
+            position=PatientPosition.HFS,
+        )
         for n, g in enumerate((0.0, 200.0, 280.0), start=1)
     ]
     plan = make_plan(case, beams, target=TARGET, dose_gy=60.0, fractions=30)
@@ -84,7 +93,13 @@ def test_only_changed_beams_are_calculated_again(
     beams = planned.plan.beams
     more = replace(beams[0], mu=90.0, name="more MU")
     wider = conformal_beam(
-        case[TARGET], case.machine, number=3, gantry_deg=280.0, mu=60.0, margin_mm=15.0
+        case[TARGET],
+        case.machine,
+        number=3,
+        gantry_deg=280.0,
+        mu=60.0,
+        margin_mm=15.0,
+        position=PatientPosition.HFS,
     )
     changed = replace(planned.plan, beams=(more, beams[1], wider))
     again = recalculate(case, planned, changed)

@@ -26,6 +26,7 @@ Stated approximations:
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from math import ceil, cos, floor, radians, sin
 from statistics import NormalDist
 
@@ -38,6 +39,7 @@ from dosecalc.beam.frames import beam_axes, source_position
 from dosecalc.beam.segments import Segment, beam_segments
 from dosecalc.beam.validity import check_beam
 from dosecalc.core.aperture import LEAST_SIGMA, Collimation, Motion, add_openings
+from dosecalc.core.threads import thread_count
 from dosecalc.errors import InputError, PhysicalDataError
 from dosecalc.model import Beam, JawModel, Machine, MlcModel, PatientPosition, PhotonSource
 
@@ -98,11 +100,14 @@ def beam_fluences(
         )
     check_beam(beam, machine)
     devices = beam_devices(beam, machine)
-    maps = (
-        _segment_fluence(segment, beam, plan_position, machine, devices, pixel_mm, cutoff)
-        for segment in beam_segments(beam, arc_bin_deg)
-    )
-    return tuple(fluence for fluence in maps if fluence is not None)
+
+    def fluence_of(segment: Segment) -> Fluence | None:
+        return _segment_fluence(segment, beam, plan_position, machine, devices, pixel_mm, cutoff)
+
+    segments = beam_segments(beam, arc_bin_deg)
+    # What takes the time is compiled, so threads do not wait for each other.
+    with ThreadPoolExecutor(thread_count()) as pool:
+        return tuple(one for one in pool.map(fluence_of, segments) if one is not None)
 
 
 def _segment_fluence(

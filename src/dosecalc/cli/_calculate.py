@@ -13,6 +13,7 @@ from dosecalc.cli._engine import calculate_dose
 from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._output import check_output, output_folder
 from dosecalc.cli._prepare import Prepared, prepare
+from dosecalc.cli._recorded import options_record
 from dosecalc.cli._show import Stages
 from dosecalc.dicom import DvhCurve, references_for, write_dose
 from dosecalc.errors import InputError
@@ -59,6 +60,7 @@ def calculate_into(options: CalcOptions, stages: Stages) -> Outcome:
 
 def calculate(options: CalcOptions, folder: Path, stages: Stages) -> Outcome:
     """Calculate and write dose, picture and record into a folder that is there."""
+    asked = options_record(options, folder)
     prepared = prepare(options, stages)
     dose = _dose(prepared, options, stages)
     case = prepared.case
@@ -82,7 +84,7 @@ def calculate(options: CalcOptions, folder: Path, stages: Stages) -> Outcome:
         inputs=prepared.inputs,
         outputs={path.name: file_sha256(path) for path in (*written, picture)},
         timings_s=stages.seconds,
-        choices=prepared.choices,
+        choices=dict(prepared.choices) | {"options": asked},
         not_checked=NOT_CHECKED_RECIPE if case is None else NOT_CHECKED,
     )
     (folder / "run.json").write_text(to_json(record), encoding="utf-8")

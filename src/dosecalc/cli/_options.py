@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from dosecalc.errors import InputError
 from dosecalc.patient.overrides import Override
 
-__all__ = ["ENGINES", "CalcOptions", "parse_override"]
+__all__ = ["ENGINES", "OF_ENGINE", "CalcOptions", "parse_override"]
 
 ENGINES = ("pencil-beam", "collapsed-cone", "monte-carlo")
 
 # Options that mean nothing for the other engine.
-_OF_ENGINE = {
+OF_ENGINE = {
     "collapsed-cone": ("directions",),
     "monte-carlo": ("histories", "uncertainty", "seed"),
 }
@@ -34,6 +34,9 @@ _FOR_PATIENTS = {
     "plan_uid": "--plan",
     "incomplete": "--incomplete",
 }
+
+# Where and whether to write, which changes nothing of the dose.
+_NOT_RECORDED = {"out", "force"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class CalcOptions:
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
             raise InputError(f"no engine is named {self.engine!r}; there are: {', '.join(ENGINES)}")
-        for engine, words in _OF_ENGINE.items():
+        for engine, words in OF_ENGINE.items():
             given = [f"--{word}" for word in words if getattr(self, word) is not None]
             if given and engine != self.engine:
                 raise InputError(f"{', '.join(given)}: only for --engine {engine}")
@@ -99,6 +102,37 @@ class CalcOptions:
                 raise InputError(f"--override names {name!r} twice; give it once")
             parsed[name] = value
         return cls(overrides=parsed, **words)
+
+    def to_record(self) -> dict[str, Any]:
+        """Return what decides the dose as plain JSON values; where it is written does not."""
+        values: dict[str, Any] = {}
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.name not in _NOT_RECORDED:
+                values[one.name] = list(value) if isinstance(value, tuple) else value
+        paths = {"path": str(self.path), "config": None if not self.config else str(self.config)}
+        return values | paths | {"overrides": {n: o._asdict() for n, o in self.overrides.items()}}
+
+    @classmethod
+    def from_record(cls, values: Mapping[str, Any]) -> CalcOptions:
+        """Make the options from what `to_record` returned.
+
+        Raises
+        ------
+        InputError
+            The record says what this version does not know, or not what it needs.
+        """
+        known = {one.name for one in fields(cls)} - _NOT_RECORDED
+        if set(values) != known:
+            odd = ", ".join(sorted(set(values) ^ known))
+            raise InputError(f"the record's options and those of this version differ in {odd}")
+        words: dict[str, Any] = {
+            n: tuple(v) if isinstance(v, list) else v for n, v in values.items()
+        }
+        words["overrides"] = {n: Override(**v) for n, v in values["overrides"].items()}
+        words["path"] = Path(values["path"])
+        words["config"] = None if values["config"] is None else Path(values["config"])
+        return cls(**words)
 
     def refuse_patient_options(self) -> None:
         """Refuse options that a recipe cannot follow, so that none is ignored in silence."""

@@ -10,11 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dosecalc.errors import InputError
+from dosecalc.report.decisions import DECISIONS_FILE
 
 __all__ = ["check_output", "output_folder"]
 
 # What the commands write at the top of an output folder; anything else is somebody's own.
-_OURS = frozenset({"run.json", "picture.png", "dose.npz", "RTDOSE.dcm", "patient", "dose"})
+_OURS = frozenset(
+    {
+        "run.json", "picture.png", "dose.npz", "RTDOSE.dcm", "patient", "dose", "report.html",
+        "report.pdf",        "verification.json", "reproduction.json",
+    }
+)  # fmt: skip
 
 
 def check_output(out: Path, *, force: bool) -> None:
@@ -23,8 +29,8 @@ def check_output(out: Path, *, force: bool) -> None:
     Raises
     ------
     InputError
-        It is a file; it holds something and `force` is not set; or it holds files that
-        no command of this program writes, whatever `force` is.
+        It is a file; it holds something and `force` is not set; or, whatever `force` is, it
+        holds decisions, or files that no command of this program writes.
     """
     if not out.exists():
         return
@@ -33,6 +39,12 @@ def check_output(out: Path, *, force: bool) -> None:
     there = sorted(p.name for p in out.iterdir())
     if not there:
         return
+    signed = [*out.glob(DECISIONS_FILE), *out.glob(f"*/{DECISIONS_FILE}")]
+    if signed:
+        raise InputError(
+            f"{signed[0]} holds decisions of named persons on what lies beside it, which is "
+            "therefore never replaced; name another folder with --out"
+        )
     if not force:
         raise InputError(
             f"{out} already holds {', '.join(there[:4])}; name another folder with --out, or "
@@ -70,6 +82,8 @@ def output_folder(out: Path, *, force: bool) -> Iterator[Path]:
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o777 & ~mask)
+        # Somebody may have signed what was there while this one calculated.
+        check_output(out, force=force)
         _replace(place, temporary)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -78,6 +78,7 @@ def _plan(wanted: ThoraxPlan, structures: StructureSet, ct: CtImage) -> Plan:
                 gantry_deg=gantry,
                 mu=mu,
                 margin_mm=wanted.margin_mm,
+                position=ct.position,
                 dose_gy=wanted.dose_gy / wanted.fractions / len(wanted.mu),
             )
             for i, (gantry, mu) in enumerate(fields, start=1)

@@ -11,7 +11,7 @@ from dosecalc.beam import beam_notes
 from dosecalc.cli._machines import machines_for
 from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._show import Stages
-from dosecalc.data.hu_curves import choose_curve
+from dosecalc.data.hu_curves import HuCurve, choose_curve
 from dosecalc.dicom import Case, banner, import_folder
 from dosecalc.errors import InputError
 from dosecalc.model import Grid, Machine, Phantom, Plan, Structure, StructureSet
@@ -45,6 +45,8 @@ class Prepared:
     facts : tuple of (topic, sentence)
         What a user reads first.
     notes : tuple of str
+    curve : HuCurve or None
+        With which CT numbers became densities.
     """
 
     label: str
@@ -56,6 +58,7 @@ class Prepared:
     choices: Mapping[str, Any]
     facts: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = field(default=())
+    curve: HuCurve | None = None
 
 
 def is_recipe(path: Path) -> bool:
@@ -141,7 +144,7 @@ def _prepare_patient(options: CalcOptions, stages: Stages) -> Prepared:
         choices={
             "grid_mm": options.grid_mm or _GRID_MM,
             "machines": {str(number): model.name for number, model in machines.items()},
-            "hu_curve": curve,
+            "hu_curve": None if curve is None else _named(curve),
             "body": options.body or "the EXTERNAL structure",
             "overrides": {name: value._asdict() for name, value in options.overrides.items()},
             "recorded_densities": options.recorded_densities,
@@ -151,7 +154,12 @@ def _prepare_patient(options: CalcOptions, stages: Stages) -> Prepared:
         },
         facts=tuple(row for row in rows if row[0] != "note"),
         notes=(*notes, *phantom.notes, *_machine_notes(plan, machines)),
+        curve=curve,
     )
+
+
+def _named(curve: HuCurve) -> dict[str, str]:
+    return {"name": curve.name, "version": curve.version, "sha256": curve.sha256}
 
 
 def _plan_of(case: Case, options: CalcOptions) -> Plan:
@@ -166,8 +174,8 @@ def _plan_of(case: Case, options: CalcOptions) -> Plan:
     return case.plan
 
 
-def _patient_phantom(case: Case, options: CalcOptions) -> tuple[Phantom, dict[str, Any] | None]:
-    """Return the phantom, and what to record of the HU curve."""
+def _patient_phantom(case: Case, options: CalcOptions) -> tuple[Phantom, HuCurve | None]:
+    """Return the phantom, and the curve by which CT numbers became densities."""
     spacing = options.grid_mm or _GRID_MM
     overrides: dict[str, float | str | Override] = dict(options.overrides)
     if options.inside is not None:
@@ -198,7 +206,7 @@ def _patient_phantom(case: Case, options: CalcOptions) -> tuple[Phantom, dict[st
         couch=options.couch,
         bolus=options.bolus,
     )
-    return phantom, {"name": curve.name, "version": curve.version, "sha256": curve.sha256}
+    return phantom, curve
 
 
 def _region(structures: StructureSet | None, options: CalcOptions) -> tuple[Structure, ...]:

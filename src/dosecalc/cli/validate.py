@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dosecalc.cli.calc import percent
+from dosecalc.cli._case_options import percent
 
 if TYPE_CHECKING:
     from dosecalc.cli._options import CalcOptions

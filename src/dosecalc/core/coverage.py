@@ -17,7 +17,7 @@ import numpy as np
 
 from dosecalc.core._jit import jit
 
-__all__ = ["cover_slices", "edge_moments", "even_odd_edges", "polygons_cross"]
+__all__ = ["area_of_cells", "cover_slices", "edge_moments", "even_odd_edges", "polygons_cross"]
 
 # Bands thinner than this and order changes smaller than this are rounding (mm).
 _TINY = 1e-9
@@ -319,6 +319,35 @@ def _cells_touched(pieces: Any, n_rows: int, n_cells: int) -> Any:
     box[2] = int(max(u_low, 0.0))
     box[3] = int(min(u_high + 1.0, n_cells))
     return box
+
+
+@jit
+def area_of_cells(pieces: Any, out: Any, box: Any) -> None:
+    """Fraction of each cell's area inside one section.
+
+    Parameters
+    ----------
+    pieces : (k, 5) float64
+        Signed pieces (`even_odd_edges`), in cells from the lower corner of cell [0, 0].
+    out : (rows, cells) float64
+        Receives the fractions within `box`; the rest becomes zero.
+    box : (4,) int64
+        Receives the first row, one past the last, the first cell and one past the last that
+        the section touches.
+    """
+    box[:] = _cells_touched(pieces, out.shape[0], out.shape[1])
+    out[:] = 0.0
+    rows = np.zeros((box[1] - box[0], box[3] - box[2] + 1))
+    moved = np.empty(5)
+    for i in range(pieces.shape[0]):
+        moved[:] = pieces[i]
+        moved[0] -= box[2]
+        moved[2] -= box[2]
+        moved[1] -= box[0]
+        moved[3] -= box[0]
+        _add_piece(rows, moved, 1.0)
+    whole = np.array([0, rows.shape[0], 0, rows.shape[1] - 1])
+    _write_slice(rows, whole, out[box[0] : box[1], box[2] : box[3]])
 
 
 @jit

@@ -50,15 +50,19 @@ class BeamletMaps(NamedTuple):
 
     depth_step, along : functions of depth, see `DepthTable`
     first, step : logarithm of the first scale and step to the next
-    values : (ns, families, parts, parts, TERMS, blocks, blocks) float32
-        The pixel `parts * (j - blocks // 2) + n` along v, and likewise along u, from the middle
-        of the beamlet is at [.., n, .., j, ..].
+    blocks : int, odd
+        Beamlets along u and v that the maps cover: all within reach of a voxel, and one more.
+    values : (ns, families, parts, parts, TERMS, blocks * (blocks + 1)) float32
+        The pixel `parts * (j - blocks // 2) + n` along v and `parts * (i - blocks // 2) + m` along
+        u from the middle of the beamlet is at [.., n, m, .., j * blocks + i]; a row of
+        zeros ends it.
     """
 
     depth_step: float
     along: NDArray[np.float32]
     first: float
     step: float
+    blocks: int
     values: NDArray[np.float32]
 
 
@@ -113,11 +117,26 @@ def _phase(place, size, parts, first):
 
 
 @jit_fused
-def _add_rows(maps, kind, weights, depths, u_phase, v_phase, ni, nj, out):
-    """Add one kind of energy to the window `out` (at least nj, ni) of a voxel."""
+def _add_terms(table, start, depths, factor, line):
+    """Add all terms of one map to a run of pixels; the terms are written out to be read once."""
+    end = start + line.size
+    t0, t1, t2 = table[0, start:end], table[1, start:end], table[2, start:end]
+    t3, t4 = table[3, start:end], table[4, start:end]
+    f0, f1, f2 = factor * depths[0], factor * depths[1], factor * depths[2]
+    f3, f4 = factor * depths[3], factor * depths[4]
+    for i in range(line.size):
+        line[i] += f0 * t0[i] + f1 * t1[i] + f2 * t2[i] + f3 * t3[i] + f4 * t4[i]
+
+
+@jit
+def _add_rows(maps, kind, weights, depths, u_phase, v_phase, nj, out):
+    """Add one kind of energy to the first nj rows of the window `out`, which are `blocks` long.
+
+    Rows of window and maps are equally long, so that all rows are one run. What the run adds
+    behind the beamlets within reach, nobody reads.
+    """
     scale, families = kind
-    blocks = maps.values.shape[5]
-    middle = blocks // 2
+    middle = maps.blocks // 2
     for corner in range(4):
         if corner < 2:
             pv, bv, wv = v_phase[0], v_phase[1], np.float32(1.0) - v_phase[4]
@@ -127,20 +146,12 @@ def _add_rows(maps, kind, weights, depths, u_phase, v_phase, ni, nj, out):
             pu, bu, wu = u_phase[0], u_phase[1], np.float32(1.0) - u_phase[4]
         else:
             pu, bu, wu = u_phase[2], u_phase[3], u_phase[4]
-        # Beamlets further away than the map reaches get nothing.
-        first_v, last_v = max(-bv - middle, 0), min(blocks - bv - middle, nj)
-        first_u, last_u = max(-bu - middle, 0), min(blocks - bu - middle, ni)
-        if wu * wv == 0.0 or first_u >= last_u:
+        if wu * wv == 0.0:
             continue
+        start = (bv + middle) * maps.blocks + bu + middle
         for q in range(families):
-            for t in range(TERMS):
-                factor = weights[q] * wu * wv * depths[t]
-                table = maps.values[scale, q, pv, pu, t]
-                for j in range(first_v, last_v):
-                    row = table[j + bv + middle, bu + middle + first_u : bu + middle + last_u]
-                    line = out[j, first_u:last_u]
-                    for i in range(line.size):
-                        line[i] += factor * row[i]
+            table = maps.values[scale, q, pv, pu]
+            _add_terms(table, start, depths, weights[q] * wu * wv, out[: nj * maps.blocks])
 
 
 @jit
@@ -156,7 +167,7 @@ def _fill_row(beam, fan, softness, lattice, tables, voxel, window, depths, row):
     if ni == 0 or nj == 0:
         return
     depth, narrow, wide = on_fan(fan, u, v, w)
-    window[:nj, :ni] = 0
+    window[: nj * primary.blocks] = 0
     soft = 0.0
     if softness.size > 1:
         soft = np.interp(np.sqrt(u * u + v * v), softness[0], softness[1])
@@ -172,14 +183,15 @@ def _fill_row(beam, fan, softness, lattice, tables, voxel, window, depths, row):
         scale = min(max(scale, 0), maps.values.shape[0] - 1)
         u_phase = _phase(u - lattice.u0, lattice.size_u, parts, i0)
         v_phase = _phase(v - lattice.v0, lattice.size_v, parts, j0)
-        _add_rows(maps, (scale, families), weights, depths, u_phase, v_phase, ni, nj, window)
+        _add_rows(maps, (scale, families), weights, depths, u_phase, v_phase, nj, window)
     inverse_square = np.float32(beam.sad * beam.sad / square)
     for j in range(nj):
         for i in range(ni):
             column = lattice.column[j0 + j, i0 + i]
             if column >= 0:
                 indices[place] = column
-                data[place] = window[j, i] * inverse_square * lattice.weight[j0 + j, i0 + i]
+                factor = inverse_square * lattice.weight[j0 + j, i0 + i]
+                data[place] = window[j * primary.blocks + i] * factor
                 place += 1
 
 
@@ -195,6 +207,7 @@ def fill_rows(beam, fan, softness, lattice, primary, scatter, points, properties
         Radii, and share of the softest spectrum there; (2, 0) if there is one spectrum.
     lattice : Lattice
     primary, scatter : BeamletMaps
+        Of equally many blocks.
     points : (n, 3) float64, x, y, z, mm
     properties : (n, 3) float32
         Half the voxel's water-equivalent thickness over the square root of three, g/cm2;
@@ -205,11 +218,9 @@ def fill_rows(beam, fan, softness, lattice, primary, scatter, points, properties
         int32 and float32; entries of this beam are written.
     """
     indices, data = out
-    ni = int(2 * lattice.reach / lattice.size_u) + 2
-    nj = int(2 * lattice.reach / lattice.size_v) + 2
     n = points.shape[0]
     per_block = (n + _BLOCKS - 1) // _BLOCKS
-    windows = np.zeros((_BLOCKS, nj, ni), np.float32)
+    windows = np.zeros((_BLOCKS, primary.blocks * primary.blocks), np.float32)
     terms = np.zeros((_BLOCKS, TERMS), np.float32)
     for block in prange(_BLOCKS):
         for m in range(block * per_block, min((block + 1) * per_block, n)):
@@ -234,14 +245,28 @@ def fill_rows(beam, fan, softness, lattice, primary, scatter, points, properties
             )
 
 
+@jit_fused
+def row_times(indices, data, weights):
+    """Product of one row with weights. Unsigned indices need no test for counting from the end."""
+    total = 0.0
+    for n in range(data.size):
+        total += data[n] * weights[np.uint32(indices[n])]
+    return total
+
+
+@jit_fused
+def add_row(indices, data, value, result):
+    """Add a row times a value to `result` (columns,)."""
+    for n in range(data.size):
+        result[np.uint32(indices[n])] += value * data[n]
+
+
 @jit_parallel
 def times(starts, indices, data, weights, result):
     """Product of a matrix by rows with weights (columns,), into result (rows,)."""
     for row in prange(result.size):
-        total = 0.0
-        for n in range(starts[row], starts[row + 1]):
-            total += data[n] * weights[indices[n]]
-        result[row] = total
+        start, end = starts[row], starts[row + 1]
+        result[row] = row_times(indices[start:end], data[start:end], weights)
 
 
 @jit_parallel
@@ -256,8 +281,6 @@ def transposed_times(starts, indices, data, values, partial):
         mine = partial[block]
         mine[:] = 0.0
         for row in range(block * per_block, min((block + 1) * per_block, rows)):
-            value = values[row]
-            if value == 0.0:
-                continue
-            for n in range(starts[row], starts[row + 1]):
-                mine[indices[n]] += value * data[n]
+            if values[row] != 0.0:
+                start, end = starts[row], starts[row + 1]
+                add_row(indices[start:end], data[start:end], values[row], mine)

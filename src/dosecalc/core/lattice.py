@@ -7,7 +7,7 @@ from numba import prange
 
 from dosecalc.core._jit import jit, jit_parallel
 
-__all__ = ["coarsen", "interpolate_up", "split_release", "times_material"]
+__all__ = ["coarsen", "interpolate_up", "times_material"]
 
 
 @jit_parallel
@@ -22,40 +22,6 @@ def times_material(values, material, table, result):
         for j in range(ny):
             for i in range(nx):
                 result[k, j, i] = values[k, j, i] * table[material[k, j, i]]
-
-
-@jit_parallel
-def split_release(released, fine_fluence, factors, fine_released):
-    """Share each voxel's released energy among its subvoxels in proportion to their fluence.
-
-    Parameters
-    ----------
-    released : (channels, nz, ny, nx) float32
-    fine_fluence : (nz * fz, ny * fy, nx * fx) float32
-    factors : (fz, fy, fx) int
-    fine_released : (channels, nz * fz, ny * fy, nx * fx) float32
-        Overwritten. A voxel whose subvoxels see no fluence loses its energy, so the
-        caller gives none to such voxels.
-    """
-    channels, nz, ny, nx = released.shape
-    fz, fy, fx = factors
-    for k in prange(nz):
-        for j in range(ny):
-            for i in range(nx):
-                total = 0.0
-                for a in range(fz):
-                    for b in range(fy):
-                        for c in range(fx):
-                            total += fine_fluence[k * fz + a, j * fy + b, i * fx + c]
-                inverse = 1.0 / total if total > 0 else 0.0
-                for a in range(fz):
-                    for b in range(fy):
-                        for c in range(fx):
-                            share = fine_fluence[k * fz + a, j * fy + b, i * fx + c] * inverse
-                            for n in range(channels):
-                                fine_released[n, k * fz + a, j * fy + b, i * fx + c] = (
-                                    released[n, k, j, i] * share
-                                )
 
 
 @jit_parallel

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from dosecalc.core._jit import jit, jit_fused, jit_parallel
 
-__all__ = ["BeamGeometry", "Spectral", "attenuate", "tilt_cells", "voxel_fluence"]
+__all__ = [
+    "BeamGeometry",
+    "Spectral",
+    "attenuate",
+    "divide_release",
+    "tilt_cells",
+    "voxel_fluence",
+]
 
 
 class BeamGeometry(NamedTuple):
@@ -285,7 +292,8 @@ def _attenuate_row(beam, spectral, density, material, fluence, start, place, rel
     out = np.empty(channels, np.float64)
     for box_i in range(mx):
         i = box_i + start[2]
-        if fluence[k, j, i] <= 0 or density[k, j, i] <= 0:
+        flux = fluence[place[0], place[1], box_i]
+        if flux <= 0 or density[k, j, i] <= 0:
             continue
         x = beam.origin[0] + i * beam.spacing[0]
         u, v, _ = _project(beam, x, y, z)
@@ -295,7 +303,7 @@ def _attenuate_row(beam, spectral, density, material, fluence, start, place, rel
         _path_integrals(beam, density, material, spectral.coefficients, x, y, z, paths)
         _optical_depths(spectral.basis, paths, spectral.water_coefficients, soft, depths)
         _transmit(spectral.energy_fluence, depths, transmitted)
-        factor = fluence[k, j, i] * density[k, j, i] * norm
+        factor = flux * density[k, j, i] * norm
         _release(spectral, material[k, j, i], transmitted, factor, out)
         for c in range(channels):
             released[c, place[0], place[1], box_i] = out[c]
@@ -311,8 +319,8 @@ def attenuate(beam, spectral, density, material, fluence, start, released):
     spectral : Spectral
     density : (nz, ny, nx) float32, g/cm3
     material : (nz, ny, nx) uint8
-    fluence : (nz, ny, nx) float32, 1/cm2
-        From `voxel_fluence`; voxels with none are skipped.
+    fluence : (mz, my, mx) float32, 1/cm2
+        In the box, from `voxel_fluence`; voxels with none are skipped.
     start : (3,) int64
         First voxel of the box, z, y, x.
     released : (nchannels, mz, my, mx) float32
@@ -322,6 +330,58 @@ def attenuate(beam, spectral, density, material, fluence, start, released):
     for row in prange(mz * my):
         place = (row // my, row % my)
         _attenuate_row(beam, spectral, density, material, fluence, start, place, released)
+
+
+@jit
+def _divide_voxel(fine, released, voxel, factors, start, shares, divided):
+    """Do what `divide_release` says for one voxel of the box; `shares` is room for subvoxels."""
+    k, j, i = voxel
+    fz, fy, fx = factors
+    total, part = 0.0, 0
+    for a in range(k * fz, (k + 1) * fz):
+        z = fine.origin[2] + a * fine.spacing[2]
+        for b in range(j * fy, (j + 1) * fy):
+            y = fine.origin[1] + b * fine.spacing[1]
+            for c in range(i * fx, (i + 1) * fx):
+                shares[part] = _voxel_mean(fine, fine.origin[0] + c * fine.spacing[0], y, z)
+                total += shares[part]
+                part += 1
+    if total <= 0:
+        return
+    for n in range(released.shape[0]):
+        per_fluence, part = released[n, k, j, i] / total, 0
+        for a in range((start[0] + k) * fz, (start[0] + k + 1) * fz):
+            for b in range((start[1] + j) * fy, (start[1] + j + 1) * fy):
+                for c in range((start[2] + i) * fx, (start[2] + i + 1) * fx):
+                    divided[n, a, b, c] += per_fluence * shares[part]
+                    part += 1
+
+
+@jit_parallel
+def divide_release(fine, released, factors, start, divided):
+    """Share each voxel's released energy among its subvoxels in proportion to their fluence.
+
+    Parameters
+    ----------
+    fine : BeamGeometry
+        The beam over the subvoxels of a box of voxels.
+    released : (channels, mz, my, mx) float32
+        In the box. A voxel whose subvoxels see no fluence loses its energy, so the
+        caller gives none to such voxels.
+    factors : (fz, fy, fx) int
+        Subvoxels per voxel.
+    start : (3,) int64
+        First voxel of the box, z, y, x, in the lattice of `divided`.
+    divided : (channels, nz * fz, ny * fy, nx * fx) float32
+        Added to.
+    """
+    _, mz, my, mx = released.shape
+    for k in prange(mz):
+        shares = np.empty(factors[0] * factors[1] * factors[2], np.float64)
+        for j in range(my):
+            for i in range(mx):
+                if released[0, k, j, i] > 0:
+                    _divide_voxel(fine, released, (k, j, i), factors, start, shares, divided)
 
 
 @jit_parallel

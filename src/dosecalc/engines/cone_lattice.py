@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -30,6 +31,7 @@ __all__ = [
     "beam_geometry",
     "coarser",
     "finer",
+    "joined",
     "joining",
     "local_absorption",
     "per_mass",
@@ -38,6 +40,7 @@ __all__ = [
     "tilted",
     "tilts_of",
     "transport",
+    "unblurred",
 ]
 
 Box = tuple[slice, slice, slice]
@@ -91,15 +94,17 @@ def subgrid_geometry(
     return geometry._replace(origin=lower + spacing / 2, spacing=spacing)
 
 
-def tilts_of(geometry: BeamGeometry) -> TiltGrid:
-    """Tilt grid over all rays of the fluence map."""
-    rows, columns = geometry.integral.shape
-    lower = (geometry.u0 / geometry.sad, geometry.v0 / geometry.sad)
-    upper = (
-        (geometry.u0 + (columns - 1) * geometry.pixel_u) / geometry.sad,
-        (geometry.v0 + (rows - 1) * geometry.pixel_v) / geometry.sad,
-    )
-    return tilt_grid(lower, upper)
+def tilts_of(fluences: Sequence[Fluence]) -> TiltGrid:
+    """Tilt grid over all rays of the fluence maps."""
+    lower, upper = [], []
+    for fluence in fluences:
+        rows, columns = fluence.values.shape
+        corner = np.array([fluence.u0, fluence.v0])
+        size = np.array([columns * fluence.pixel_u, rows * fluence.pixel_v])
+        lower.append(corner / fluence.sad_mm)
+        upper.append((corner + size) / fluence.sad_mm)
+    low, high = np.min(lower, axis=0), np.max(upper, axis=0)
+    return tilt_grid((float(low[0]), float(low[1])), (float(high[0]), float(high[1])))
 
 
 class Tilted(NamedTuple):
@@ -147,10 +152,11 @@ def coarser(lattice: Lattice, voxel_mm: float) -> Lattice:
     released = np.empty((lattice.released.shape[0], *shape), np.float32)
     for channel, energy in enumerate(lattice.released):
         coarsen(np.ascontiguousarray(energy), factors, released[channel])
-    return Lattice(_joined(lattice.geometry, factors), scaling, released)
+    return Lattice(joined(lattice.geometry, factors), scaling, released)
 
 
-def _joined(geometry: BeamGeometry, factors: tuple[int, int, int]) -> BeamGeometry:
+def joined(geometry: BeamGeometry, factors: tuple[int, int, int]) -> BeamGeometry:
+    """Describe the same beam over blocks of voxels."""
     parts = np.array(factors[::-1], float)
     origin = geometry.origin + (parts - 1) / 2 * geometry.spacing
     return geometry._replace(origin=origin, spacing=geometry.spacing * parts)
@@ -213,6 +219,44 @@ def per_mass(lattice: Lattice, absorbed: NDArray[np.float32]) -> NDArray[np.floa
     return result
 
 
+_LARGEST_FLOW = 0.02
+
+
+def unblurred(
+    values: NDArray[np.float32], lattice: Lattice, table: ConeTable
+) -> NDArray[np.float32]:
+    """Energy per mass without the blur of lines that step by whole voxels, to second order.
+
+    Where energy is released and where it is absorbed a line is up to half a voxel beside its
+    true place, evenly: two such errors add to a variance of 1/6 voxel squared, along the two
+    axes that a line does not lead on. Half of that times the second difference is taken off,
+    as flows between neighbours that both hold matter, so that none is made or lost. A flow
+    takes 2 % of the smaller at most: scatter varies less, single lines far from the field more.
+    """
+    spacing = lattice.geometry.spacing[::-1]
+    leading = _leading((table.directions @ lattice.geometry.axes)[:, ::-1], spacing)
+    energy = table.amplitudes[:, :, :, 0].astype(np.float64).mean(axis=1).sum(axis=1)
+    share = np.bincount(leading, energy, 3) / energy.sum()
+    held = np.float32(_LARGEST_FLOW) * values * (lattice.scaling > 0)
+    result = values.copy()
+    for axis in range(3):
+        flow = np.diff(values, axis=axis) * np.float32((1 - share[axis]) / 12)
+        ahead = [slice(None)] * 3
+        behind = [slice(None)] * 3
+        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+        most = np.minimum(held[tuple(ahead)], held[tuple(behind)])
+        np.clip(flow, -most, most, out=flow)
+        result[tuple(ahead)] += flow
+        result[tuple(behind)] -= flow
+    return result
+
+
+def _leading(directions: NDArray[np.float64], spacing: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Axis along which each line crosses most voxels."""
+    # Rounded, so that mirror images of a direction between two axes choose the same one.
+    return np.asarray(np.argmax(np.round(np.abs(directions) / spacing, 9), axis=1))
+
+
 # Lines that carry less than this share of the largest release of a voxel are dropped.
 _LEAST = 1e-6
 
@@ -234,8 +278,7 @@ def transport(
         return absorbed
     directions = (table.directions @ geometry.axes)[:, ::-1]
     spacing = geometry.spacing[::-1]
-    # Rounded, so that mirror images of a direction between two axes choose the same one.
-    leading = np.argmax(np.round(np.abs(directions) / spacing, 9), axis=1)
+    leading = _leading(directions, spacing)
     for axis in (1, 0, 2):
         chosen = np.flatnonzero(leading == axis)
         if chosen.size == 0:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dosecalc.core.lattice import coarsen, split_release
-from dosecalc.core.terma import BeamGeometry, voxel_fluence
+from dosecalc.core.lattice import coarsen
+from dosecalc.core.terma import BeamGeometry, divide_release
 from dosecalc.engines.cone_kernels import ConeTable, TiltGrid
 from dosecalc.engines.cone_lattice import (
     Box,
@@ -19,6 +19,7 @@ from dosecalc.engines.cone_lattice import (
     tilted,
     transport,
 )
+from dosecalc.engines.cone_release import Release, Scene, within
 
 __all__ = ["bright_dose", "faint_dose", "lateral_reach_cm"]
 
@@ -39,51 +40,56 @@ def lateral_reach_cm(
 
 
 def bright_dose(
-    density: NDArray[np.float32],
-    scaling: NDArray[np.float32],
+    scene: Scene,
     geometry: BeamGeometry,
-    box: Box,
-    released: NDArray[np.float32],
-    reach_cm: float,
+    release: Release,
     voxel_mm: float,
     tilts: TiltGrid,
     table: ConeTable,
 ) -> tuple[Box, NDArray[np.float32]]:
-    """Dose, MeV/g, by energy released in a box of voxels, and the region that it reaches.
+    """Dose, MeV/g, by energy released where fluence is bright, and the region that it reaches.
 
     Across the beam the voxels are divided, so that the field's edge stays sharp.
     """
-    region = _with_reach(box, density, geometry.spacing, reach_cm)
-    inner = tuple(
-        slice(b.start - r.start, b.stop - r.start) for b, r in zip(box, region, strict=True)
-    )
-    local_density, local_scaling = density[region], scaling[region]
-    factors = _division(geometry, voxel_mm)
-    fine_box = subgrid_geometry(geometry, box, factors)
-    shape = tuple(n * f for n, f in zip(released.shape[1:], factors, strict=True))
-    flux = np.zeros(shape, np.float32)
-    voxel_fluence(fine_box, shape, flux)
-    divided = np.zeros((released.shape[0], *shape), np.float32)
-    split_release(released, flux, factors, divided)
-    ahead, aside = table.split(_AHEAD)
+    kernels = scene.channels.primary_kernels
+    cones = np.radians(scene.kernels.cone_edges_deg)
+    reach_cm = lateral_reach_cm(kernels[0], cones, scene.kernels.shell_edges_cm)
+    density = scene.phantom.density
+    region = _with_reach(release.box, density, geometry.spacing, reach_cm)
+    inner = within(release.box, region)
     start = (inner[0].start, inner[1].start, inner[2].start)
-    source = tilted(fine_box, tilts, divided)._replace(
+    released = release.released[: kernels.shape[0]]
+    scaling = scene.electron_scaling[region]
+    factors = _division(geometry, voxel_mm)
+    divided = _divided(geometry, release, kernels.shape[0], factors)
+    ahead, aside = table.split(_AHEAD)
+    source = tilted(subgrid_geometry(geometry, release.box, factors), tilts, divided)._replace(
         start=(start[0] * factors[0], start[1] * factors[1], start[2] * factors[2])
     )
     fine = subgrid_geometry(geometry, region, factors)
-    absorbed = transport(fine, _repeat(local_scaling, factors), source, ahead)
-    energy = np.empty(local_density.shape, np.float32)
+    absorbed = transport(fine, _repeat(scaling, factors), source, ahead)
+    energy = np.empty(scaling.shape, np.float32)
     coarsen(absorbed, factors, energy)
-    plain = tilted(subgrid_geometry(geometry, box, (1, 1, 1)), tilts, released)
+    plain = tilted(subgrid_geometry(geometry, release.box, (1, 1, 1)), tilts, released)
     energy += transport(
-        subgrid_geometry(geometry, region, (1, 1, 1)),
-        local_scaling,
-        plain._replace(start=start),
-        aside,
+        subgrid_geometry(geometry, region, (1, 1, 1)), scaling, plain._replace(start=start), aside
     )
     energy[inner] += local_absorption(released, table)
-    mass = local_density * np.float32(np.prod(geometry.spacing) / 1000)
+    mass = density[region] * np.float32(np.prod(geometry.spacing) / 1000)
     return region, np.divide(energy, mass, out=np.zeros_like(energy), where=mass > 0)
+
+
+def _divided(
+    geometry: BeamGeometry, release: Release, channels: int, factors: tuple[int, int, int]
+) -> NDArray[np.float32]:
+    """Energy released in divided voxels of the box, each part by its own beam's fluence."""
+    shape = tuple(n * f for n, f in zip(release.released.shape[1:], factors, strict=True))
+    divided = np.zeros((channels, *shape), np.float32)
+    for part in release.parts:
+        fine = subgrid_geometry(part.geometry, part.box, factors)
+        start = np.array([span.start for span in within(part.box, release.box)], np.int64)
+        divide_release(fine, part.released[:channels], factors, start, divided)
+    return divided
 
 
 def faint_dose(

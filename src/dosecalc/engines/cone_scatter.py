@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dosecalc.data.deposition import EnergyDepositionKernels
 from dosecalc.engines.cone_kernels import UPRIGHT, TiltGrid, make_cone_table
-from dosecalc.engines.cone_lattice import Lattice, coarser, finer, per_mass, spread
+from dosecalc.engines.cone_lattice import Lattice, coarser, finer, per_mass, spread, unblurred
 from dosecalc.engines.spectral import Channels
 
 __all__ = ["scatter_per_mass"]
@@ -39,25 +39,30 @@ def scatter_per_mass(
         About how many cones; half as many for the later scatter.
     """
     table = make_cone_table(channels.scatter_kernels, kernels, tilts, directions, "delayed")
-    result = per_mass(first, spread(first, tilts, table))
+    result = unblurred(per_mass(first, spread(first, tilts, table)), first, table)
     later = coarser(first, _LATER_VOXEL_RATIO * float(first.geometry.spacing.max()))
     fewer = max(24, directions // 2)
-    energy = _later(later, channels, kernels, tilts, fewer)
-    result += finer(per_mass(later, energy), later.geometry, first.geometry, result.shape)
+    result += finer(
+        _later_per_mass(later, channels, kernels, tilts, fewer),
+        later.geometry,
+        first.geometry,
+        result.shape,
+    )
     return result
 
 
-def _later(
+def _later_per_mass(
     lattice: Lattice,
     channels: Channels,
     kernels: EnergyDepositionKernels,
     tilts: TiltGrid,
     directions: int,
 ) -> NDArray[np.float32]:
-    """Energy absorbed through photons scattered twice or more."""
+    """Energy absorbed per mass, MeV/g, through photons scattered twice or more."""
     sent = lattice._replace(released=lattice.released[:1] * np.float32(channels.later_ratio))
     table = make_cone_table(channels.onward_kernel, kernels, tilts, directions, "delayed")
     # The fit may leave a trace of negative energy next to a source; it cannot scatter.
     onward = np.maximum(spread(sent, tilts, table), 0)[None]
     table = make_cone_table(channels.later_kernel, kernels, UPRIGHT, directions, "delayed")
-    return spread(lattice._replace(released=onward), UPRIGHT, table)
+    absorbed = spread(lattice._replace(released=onward), UPRIGHT, table)
+    return unblurred(per_mass(lattice, absorbed), lattice, table)

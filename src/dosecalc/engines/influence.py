@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.signal import oaconvolve
+from threadpoolctl import threadpool_limits
 
 from dosecalc import __version__
 from dosecalc.beam.beamlets import BeamletGrid, beamlet_fluence
@@ -226,7 +227,18 @@ def dose_influence(
     GeometryError, OutsideValidityError
         See `pencil_beam.fluence_dose`; a beam sees no voxel.
     """
-    settings = settings or InfluenceSettings()
+    # The threads of numpy's library would go on waiting on the cores that compiled loops need.
+    with threadpool_limits(1, user_api="blas"):
+        return _influence(phantom, beams, machine, settings or InfluenceSettings(), dose_to)
+
+
+def _influence(
+    phantom: Phantom,
+    beams: Sequence[BeamletGrid],
+    machine: Machine,
+    settings: InfluenceSettings,
+    dose_to: str,
+) -> InfluenceMatrix:
     if not beams:
         raise InputError("no beam has beamlets to calculate")
     pencil = PencilBeamSettings(fluence_pixel_mm=settings.pixel_mm, dose_to=dose_to)
@@ -426,10 +438,9 @@ def _maps(
     parts = round(lattice.size_u / single.pixel_u)
     if parts != round(lattice.size_v / single.pixel_v):
         raise InputError("beamlets must be squares")
+    blocks = 2 * (int(np.ceil(lattice.reach / lattice.size_u)) + 1) + 1
     reach = min(lattice.reach, 10 * spread.reach_cm * float(np.exp(-scales[0])) + lattice.size_u)
-    half = int(np.ceil(reach / lattice.size_u)) + 1
-    blocks = 2 * half + 1
-    ends = (parts * half + parts) * single.pixel_u
+    ends = (parts * (int(np.ceil(reach / lattice.size_u)) + 2)) * single.pixel_u
     view = beam.scene.view._replace(u=(-ends, ends), v=(-ends, ends))
     shares = shares_of(single, 0.0)
     families = terms.across.values.shape[1]
@@ -446,13 +457,12 @@ def _maps(
         )
         maps = convolve(shares, one, view, scales, spread)
         found.append(_sorted(maps, parts, blocks))
-    return BeamletMaps(
-        *terms.along, maps.first, maps.step, np.ascontiguousarray(np.stack(found, axis=1))
-    )
+    values = np.ascontiguousarray(np.stack(found, axis=1))
+    return BeamletMaps(*terms.along, maps.first, maps.step, blocks, values)
 
 
 def _sorted(maps: Convolved, parts: int, blocks: int) -> NDArray[np.float32]:
-    """Pixels of convolved maps in the order of `BeamletMaps`, (ns, parts, parts, TERMS, ..)."""
+    """Pixels of convolved maps in the order of `BeamletMaps`, (ns, parts, parts, TERMS, n)."""
     count = parts * blocks
     even = np.zeros((len(maps.values), count, count, TERMS), np.float32)
     start = parts * (blocks // 2)
@@ -467,7 +477,9 @@ def _sorted(maps: Convolved, parts: int, blocks: int) -> NDArray[np.float32]:
         columns.start - first_u : columns.stop - first_u,
     ]
     split = even.reshape(-1, blocks, parts, blocks, parts, TERMS)
-    return split.transpose(0, 2, 4, 5, 1, 3)
+    found = np.zeros((len(maps.values), parts, parts, TERMS, blocks + 1, blocks), np.float32)
+    found[..., :blocks, :] = split.transpose(0, 2, 4, 5, 1, 3)
+    return found.reshape(*found.shape[:4], -1)
 
 
 def _dropped(

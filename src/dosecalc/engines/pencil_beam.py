@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import ceil, floor
 from typing import NamedTuple
 
@@ -81,8 +81,10 @@ _PRIMARY_REACH = 8.0
 FARTHEST_MM = 150.0
 
 # Within so much (mm) of pixels that hold this share of the largest fluence, every voxel is
-# calculated; where that is has a resolution too, mm.
+# calculated; where that is has a resolution too, mm. Of an arc, whose many fields blur what is
+# between nodes, less is enough.
 NEAR_MM, _LIT, _CELL_MM = 20.0, 0.05, 4.0
+_NEAR_OF_ARCS_MM = 14.0
 
 # Rays looked at for the scales that occur, share that is left out, and density that counts as air.
 _EVERY, _RARE, _AIR = 3, 0.03, 0.05
@@ -135,8 +137,12 @@ class PencilBeamSettings:
 
     def pixel_of(self, beam: Beam) -> float:
         """Pixel of a beam's maps, mm."""
-        turns = technique_of(beam.control_points) in ("ARC", "VMAT")
-        return self.arc_pixel_mm if turns else self.fluence_pixel_mm
+        return self.arc_pixel_mm if _turns(beam) else self.fluence_pixel_mm
+
+
+def _turns(beam: Beam) -> bool:
+    """Whether a beam is an arc."""
+    return technique_of(beam.control_points) in ("ARC", "VMAT")
 
 
 # Density, material, and per material the scales of depth and of lateral density.
@@ -172,7 +178,7 @@ def compute(
     settings = settings or PencilBeamSettings()
     machines = machines_of(plan, machine)
     jobs = [
-        (beam.name, fluence, machines[beam.number])
+        (beam, fluence, machines[beam.number])
         for beam in plan.beams
         for fluence in beam_fluences(
             beam,
@@ -185,14 +191,15 @@ def compute(
     phantom = _water_first(phantom)
     doses = DoseSum(phantom)
     cautions: dict[str, None] = {}
-    for done, (name, fluence, model) in enumerate(jobs, start=1):
+    for done, (beam, fluence, model) in enumerate(jobs, start=1):
         if fluence.values.any():
-            scene = beam_scene(phantom, fluence, settings)
+            near_mm = _NEAR_OF_ARCS_MM if _turns(beam) else NEAR_MM
+            scene = beam_scene(phantom, fluence, settings, near_mm)
             factor = fluence_per_mu(model, settings, fluence_dose)
             field_dose(fluence, scene, settings, doses, factor)
-            cautions |= dict.fromkeys(_cautions(scene, name))
+            cautions |= dict.fromkeys(_cautions(scene, beam.name))
         if progress is not None:
-            progress(name, done, len(jobs))
+            progress(beam.name, done, len(jobs))
     per_fluence = next(iter(machines.values())).calibration.per_fluence
     return Dose(
         grid=phantom.grid,
@@ -701,8 +708,7 @@ def convolve(
         part = tuple(slice(at[0] + b, at[-1] + 1 + b) for at, b in zip(near, before, strict=True))
         jobs.append((transform, terms.across, (first + n) * spread.step, part, place))
     # One map a thread: they are too small to be worth dividing.
-    with ThreadPoolExecutor(thread_count()) as pool:
-        list(pool.map(lambda job: _convolved(*job), jobs))
+    list(_pool(thread_count()).map(lambda job: _convolved(*job), jobs))
     return Convolved(
         *terms.along,
         u0=fluence.start[1] + fluence.pixel[1] * columns[0],
@@ -713,6 +719,12 @@ def convolve(
         step=spread.step,
         values=values,
     )
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that stay: an arc convolves hundreds of times, and starting them takes as long."""
+    return ThreadPoolExecutor(threads)
 
 
 def _reach(spread: Spread, log_scale: float) -> float:

@@ -32,7 +32,7 @@ from dosecalc.data.materials import Material
 from dosecalc.engines.rescatter import (
     onward_kernel,
     rescatter_kernel,
-    share_within_sphere,
+    second_step,
 )
 from dosecalc.errors import OutsideValidityError
 from dosecalc.model import RadialProfile, Spectrum
@@ -177,9 +177,10 @@ def make_channels(
     radius, path, norm = _softening(softening, energy_fluence, water.total)
     released_mean = scatter_modes.shapes[0] / scatter_share
     onward = onward_kernel(kernels, materials[0], energies, released_mean)
-    later = rescatter_kernel(kernels, energies, released_mean)
-    later_ratio = released_mean @ (later_kept * (1 - primary_share))
-    later_ratio /= share_within_sphere(onward, later, kernels)
+    alone = rescatter_kernel(kernels, energies, released_mean)
+    whole = np.tensordot(released_mean, kernels.at("later", energies), 1)
+    later, within = second_step(onward, alone, whole, kernels)
+    later_ratio = released_mean @ (later_kept * (1 - primary_share)) / within
     table = Spectral(
         energy_fluence=energy_fluence,
         basis=np.ascontiguousarray(basis),

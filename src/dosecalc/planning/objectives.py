@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from dosecalc.core import objectives as core
 from dosecalc.errors import InputError
 
-__all__ = ["Objective", "StructureVoxels", "objective_value"]
+__all__ = ["KINDS", "Objective", "StructureVoxels", "hottest_dose", "objective_value"]
 
-_KINDS = {
+KINDS = {
     "max": core.OVERDOSE,
     "min": core.UNDERDOSE,
     "uniform": core.UNIFORM,
@@ -46,8 +46,8 @@ class Objective:
 
     def __post_init__(self) -> None:
         where = f"objective for {self.structure!r}"
-        if self.kind not in _KINDS:
-            raise InputError(f"{where}: kind {self.kind!r}; there are {', '.join(_KINDS)}")
+        if self.kind not in KINDS:
+            raise InputError(f"{where}: kind {self.kind!r}; there are {', '.join(KINDS)}")
         if not (self.dose_gy >= 0 and self.weight > 0):
             raise InputError(
                 f"{where}: {self.dose_gy} Gy and weight {self.weight}; a dose of 0 or more and a "
@@ -93,7 +93,7 @@ def objective_value(
         limit = _limit(objective, part, dose)
         total += float(
             core.add_penalty(
-                _KINDS[objective.kind],
+                KINDS[objective.kind],
                 float(objective.dose_gy),
                 limit,
                 float(objective.weight),
@@ -110,8 +110,14 @@ def _limit(objective: Objective, part: StructureVoxels, dose: NDArray[np.float64
     """Dose beyond which voxels are those that the objective leaves alone."""
     if objective.volume_percent is None:
         return -np.inf if objective.kind == "min" else np.inf
-    inside = dose[part.voxels]
+    return hottest_dose(objective.volume_percent, part.volumes, dose[part.voxels])
+
+
+def hottest_dose(
+    percent: float, volumes: NDArray[np.float64], inside: NDArray[np.float64]
+) -> float:
+    """Dose that the hottest part of a structure has at least."""
     order = np.argsort(-inside)
-    share = np.cumsum(part.volumes[order])
-    place = min(int(np.searchsorted(share, objective.volume_percent / 100)), inside.size - 1)
+    share = np.cumsum(volumes[order])
+    place = min(int(np.searchsorted(share, percent / 100)), inside.size - 1)
     return float(inside[order[place]])

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from dosecalc.engines.influence import InfluenceMatrix
 from dosecalc.errors import InputError
-from dosecalc.planning.objectives import Objective, StructureVoxels, objective_value
+from dosecalc.planning.fused import fuse_objectives, fused_value
+from dosecalc.planning.objectives import Objective, StructureVoxels
 
 __all__ = ["OptimisedFluence", "optimise_fluence"]
 
@@ -72,38 +74,37 @@ def optimise_fluence(
         raise InputError(
             f"objectives name {', '.join(missing)}; there are: {', '.join(structures)}"
         )
-    names = dict.fromkeys(o.structure for o in objectives)
-    everywhere = {n: StructureVoxels.from_fraction(structures[n]) for n in names}
-    rows = np.unique(np.concatenate([part.voxels for part in everywhere.values()]))
-    part = influence.rows(rows)
-    local = {
-        name: StructureVoxels(np.searchsorted(rows, s.voxels), s.volumes)
-        for name, s in everywhere.items()
+    parts = {
+        name: StructureVoxels.from_fraction(structures[name])
+        for name in dict.fromkeys(o.structure for o in objectives)
     }
-    start = _start(part, local, objectives)
-    slope = np.empty(rows.size)
+    start = _start(influence, parts, objectives)
+    fused = fuse_objectives(influence, parts, objectives)
     history: list[float] = []
 
     # In units of the starting weight the problem is well scaled whatever a MU is.
     def cost(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        value = objective_value(objectives, local, part.times(start * x), slope)
-        return value, start * part.transposed_times(slope)
+        value, slope = fused_value(fused, start * x)
+        return value, start * slope
 
     def tell(intermediate_result: object) -> None:
         history.append(float(intermediate_result.fun))  # type: ignore[attr-defined]
         if progress is not None:
             progress(len(history), history[-1])
 
-    count = part.matrix.shape[1]
-    found = minimize(
-        cost,
-        np.ones(count),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(0.0, None)] * count,
-        callback=tell,
-        options={"maxiter": iterations, "maxcor": 20, "ftol": 1e-6},
-    )
+    count = influence.matrix.shape[1]
+    # The threads of numpy's library go on waiting on the cores after each of its calls, and the
+    # evaluation that follows would find one core instead of two.
+    with threadpool_limits(1, user_api="blas"):
+        found = minimize(
+            cost,
+            np.ones(count),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(0.0, None)] * count,
+            callback=tell,
+            options={"maxiter": iterations, "maxcor": 20, "ftol": 1e-6},
+        )
     return OptimisedFluence(start * found.x, float(found.fun), tuple(history), str(found.message))
 
 
@@ -116,7 +117,7 @@ def _start(
     for objective in objectives:
         if objective.kind in ("uniform", "min") and objective.dose_gy > 0:
             part = structures[objective.structure]
-            even = influence.times(np.ones(influence.matrix.shape[1]))[part.voxels]
+            even = influence.rows(part.voxels).times(np.ones(influence.matrix.shape[1]))
             mean = float(even @ part.volumes)
             if mean <= 0:
                 raise InputError(f"no beamlet reaches {objective.structure!r}")

@@ -37,6 +37,15 @@ _ENGINES: dict[str, Callable[..., Dose]] = {
     "monte-carlo": monte_carlo.compute,
 }
 
+# What Monte Carlo says of a beam and nobody can say of a sum.
+_OF_EACH_BEAM = (
+    "seed",
+    "batches",
+    "histories",
+    "uncertainty_above_half_maximum",
+    "share_of_energy_that_left",
+)
+
 
 @dataclass(frozen=True)
 class PlanDose:
@@ -65,9 +74,7 @@ class PlanDose:
         """Dose of one fraction: the sum of the beams."""
         doses = [self.beams[b.number] for b in self.plan.beams]
         gray = np.asarray(np.sum([d.gray for d in doses], axis=0, dtype=np.float64), np.float32)
-        notes = [note for d in doses for note in d.provenance.get("notes", ())]
-        machines = {k: v for d in doses for k, v in d.provenance.get("machines", {}).items()}
-        provenance = dict(doses[0].provenance) | {"notes": notes, "machines": machines}
+        provenance = _joined([(b.number, self.beams[b.number]) for b in self.plan.beams])
         spreads = [d.uncertainty for d in doses if d.uncertainty is not None]
         spread = None
         if len(spreads) == len(doses):
@@ -87,6 +94,23 @@ class PlanDose:
     def dvh(self, case: PlanningCase, name: str) -> Dvh:
         """Histogram of a structure in the dose of all fractions."""
         return structure_dvh(case[name], self.total)
+
+
+def _joined(doses: Sequence[tuple[int, Dose]]) -> dict[str, Any]:
+    """Provenance of a sum of beams: what is said of one of them is said of the sum."""
+    each = {number: dose.provenance for number, dose in doses}
+    found = dict(doses[0][1].provenance)
+    for key in ("notes", "cautions"):
+        if any(key in one for one in each.values()):
+            found[key] = [text for one in each.values() for text in one.get(key, ())]
+    found["machines"] = {k: v for one in each.values() for k, v in one.get("machines", {}).items()}
+    for key in _OF_EACH_BEAM:
+        if key in found:
+            found[key] = {str(number): one.get(key) for number, one in each.items()}
+    if "stopped" in found:
+        reasons = [f"beam {n}: {one['stopped']}" for n, one in each.items() if one.get("stopped")]
+        found["stopped"] = "; ".join(reasons) or None
+    return found
 
 
 def make_plan(
@@ -146,6 +170,8 @@ def recalculate(
     if before.engine not in _ENGINES:
         raise InputError(f"no engine is named {before.engine!r}; there are {', '.join(_ENGINES)}")
     old = {beam.number: beam for beam in before.plan.beams if beam.number in before.beams}
+    if plan.position is not before.plan.position:
+        old = {}
     start, doses = time.perf_counter(), {}
     for beam in plan.beams:
         known = old.get(beam.number)
@@ -156,10 +182,22 @@ def recalculate(
             doses[beam.number] = replace(dose, gray=dose.gray * times, uncertainty=spread)
             continue
         alone = replace(plan, beams=(beam,))
-        compute = _ENGINES[before.engine]
-        doses[beam.number] = compute(case.phantom, alone, case.machine, before.settings, progress)
+        compute, settings = _ENGINES[before.engine], _settings_for(beam, before)
+        doses[beam.number] = compute(case.phantom, alone, case.machine, settings, progress)
     seconds = time.perf_counter() - start
     return PlanDose(plan, doses, before.engine, before.settings, seconds)
+
+
+def _settings_for(beam: Beam, before: PlanDose) -> Any:
+    """Return the settings of one beam: in Monte Carlo it has random numbers of its own.
+
+    With the same ones the noise of two beams would be alike, and its sum larger than that of
+    independent beams.
+    """
+    if before.engine != "monte-carlo":
+        return before.settings
+    given = before.settings or monte_carlo.MonteCarloSettings()
+    return replace(given, seed=(given.seed + (beam.number << 32)) % 2**63)
 
 
 def _same_but_mu(one: Beam, other: Beam) -> bool:
@@ -238,7 +276,9 @@ def save(case: PlanningCase, planned: PlanDose, folder: Path | str) -> Path:
     if place.exists():
         raise InputError(f"{place} exists already; name a folder that does not")
     place.mkdir(parents=True)
-    written = write_plan(planned.plan, place / "RTPLAN.dcm", subject=case.source.subject)
+    # A plan that was read may have been changed since, so what is written is another plan.
+    named = replace(planned.plan, uid="")
+    written = write_plan(named, place / "RTPLAN.dcm", subject=case.source.subject)
     plan = replace(planned.plan, uid=str(written.SOPInstanceUID))
     total = planned.total
     source = replace(case.source, plan=plan, fraction_group=1)

@@ -26,11 +26,11 @@ def conformal_beam(
     gantry_deg: float,
     mu: float,
     margin_mm: float,
+    position: PatientPosition,
     collimator_deg: float = 0.0,
     couch_deg: float = 0.0,
     isocentre: tuple[float, float, float] | None = None,
     dose_gy: float | None = None,
-    position: PatientPosition = PatientPosition.HFS,
 ) -> Beam:
     """Return a static beam shaped to a target.
 

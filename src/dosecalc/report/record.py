@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +20,15 @@ from dosecalc import __version__
 from dosecalc.model import Grid, Plan
 from dosecalc.report.result import Result, StructureResult
 
-__all__ = ["NOT_CHECKED", "NOT_CHECKED_RECIPE", "file_sha256", "run_record", "to_json"]
+__all__ = [
+    "NOT_CHECKED",
+    "NOT_CHECKED_RECIPE",
+    "RECORD_SCHEMA",
+    "file_sha256",
+    "program",
+    "run_record",
+    "to_json",
+]
 
 RECORD_SCHEMA = "dosecalc-run/1"
 """Value of "schema" in run.json; it changes when the meaning of an entry does."""
@@ -81,7 +90,7 @@ def run_record(
     models = engine.pop("machines", {})
     return {
         "schema": RECORD_SCHEMA,
-        "program": {"name": "dosecalc", "version": __version__, **_versions()},
+        "program": program(),
         "host": _host(),
         "command": list(command),
         "case": result.label,
@@ -133,6 +142,25 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no place in a record")
+
+
+def program() -> dict[str, str]:
+    """Return what calculates: name, version, hash of the sources, and versions beneath it.
+
+    The version stays the same while somebody works on the program; the hash does not.
+    """
+    about = {"name": "dosecalc", "version": __version__, "sources_sha256": _sources_sha256()}
+    return about | _versions()
+
+
+@cache
+def _sources_sha256() -> str:
+    place = Path(str(files("dosecalc")))
+    digest = hashlib.sha256()
+    for path in sorted(place.rglob("*.py")):
+        digest.update(path.relative_to(place).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _versions() -> dict[str, str]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from dosecalc.beam import beam_axes
 from dosecalc.errors import GeometryError
 from dosecalc.model import CtImage, Dose, Grid, Phantom, Plan, Structure, StructureSet
-from dosecalc.patient.coverage import volume_cm3, volume_fraction
-from dosecalc.verify.dvh import Dvh, dvh_from_fraction
+from dosecalc.patient.coverage import volume_fraction
+from dosecalc.verify.dvh import Dvh, structure_dvh
 
 __all__ = [
     "FullDose",
@@ -176,8 +176,7 @@ def _structure_result(
 ) -> StructureResult:
     try:
         fraction = volume_fraction(structure, dose.grid, plane_spacing=plane_spacing)
-        total = volume_cm3(structure, plane_spacing=plane_spacing)
-        dvh = dvh_from_fraction(structure, fraction, dose, total)
+        dvh = structure_dvh(structure, dose, plane_spacing=plane_spacing)
     except GeometryError as error:
         return StructureResult(structure, None, None, str(error))
     remark = ""

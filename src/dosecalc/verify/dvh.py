@@ -1,10 +1,15 @@
-"""Cumulative dose-volume histograms from volume fractions.
+"""Dose-volume histograms of structures in an interpolated dose.
 
-A structure is the list of its voxels, each with the dose at the voxel and the
-part of the voxel's volume that lies inside the structure. There are no dose bins:
-every number is read from the sorted list. The dose is taken as constant in a
-voxel, so in structures of a few voxels and in steep gradients the ends of the
-curve (D98, D2, minimum, maximum) are as coarse as the dose grid.
+A structure is what its contours say: a stack of slabs with exact sections
+(:mod:`dosecalc.patient.coverage`). The dose is trilinear between voxel centres; in the half
+voxel between the outermost centres and the faces of the dose grid it stays what it is at
+those centres; beyond the faces it is unknown. The part of each voxel that a structure
+fills is cut into cells where it lies, 2 to 32 per voxel and axis: the finer, the thinner the
+structure (:mod:`dosecalc.core.dvh`). What this leaves open is below 0.1 % of the volume and
+0.02 mm times the dose gradient for compact structures, 0.3 % of the volume for a shell of
+3 mm in a dose that falls by 10 Gy/mm. What contours leave open stays open: a stack of slabs is a
+staircase, and planes of 3 mm leave 0.7 % of the volume of a sphere of 24 mm undecided in a
+dose that rises across them, planes of 2 mm 0.4 %.
 """
 
 from __future__ import annotations
@@ -17,17 +22,23 @@ from numpy.typing import ArrayLike, NDArray
 from dosecalc.errors import GeometryError, InputError
 from dosecalc.model import Dose, Structure
 from dosecalc.model._checks import read_only
-from dosecalc.patient.coverage import volume_cm3, volume_fraction
+from dosecalc.patient.coverage import slab_stack
+from dosecalc.verify._sampling import collect
 
 __all__ = ["Dvh", "dvh_from_fraction", "structure_dvh"]
 
 # A structure has left the dose grid where more than this share of its volume has.
 _OUTSIDE_SHARE = 1e-4
+# A smaller share outside is rounding.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
 class Dvh:
-    """Dose and volume of the voxels of one structure.
+    """Dose and volume of the parts of one structure.
+
+    Names are those of ICRU Report 83 (2010): near-minimum, median and near-maximum dose are
+    D98, D50 and D2.
 
     Parameters
     ----------
@@ -35,8 +46,9 @@ class Dvh:
     number : int
         ROI number of the structure.
     dose_gy : (n,) float64, Gy, falling
+        Of each part.
     volumes_cm3 : (n,) float64, cm3, > 0
-        Volume of the structure in each of those voxels.
+        Of each part.
     outside_cm3 : float
         Volume of the structure beyond the dose grid, about which nothing is known.
     """
@@ -76,10 +88,35 @@ class Dvh:
         """Mean dose, Gy."""
         return float(np.average(self.dose_gy, weights=self.volumes_cm3))
 
+    @property
+    def minimum_gy(self) -> float:
+        """Lowest dose, Gy; D98 is the safer number, as the lowest hangs on every contour point."""
+        return float(self.dose_gy[-1])
+
+    @property
+    def maximum_gy(self) -> float:
+        """Highest dose, Gy."""
+        return float(self.dose_gy[0])
+
+    @property
+    def near_minimum_gy(self) -> float:
+        """D98, Gy."""
+        return self.dose_at_volume(98)
+
+    @property
+    def median_gy(self) -> float:
+        """D50, Gy."""
+        return self.dose_at_volume(50)
+
+    @property
+    def near_maximum_gy(self) -> float:
+        """D2, Gy."""
+        return self.dose_at_volume(2)
+
     def dose_at_volume(self, percent: float) -> float:
         """Return the dose that the hottest `percent` of the volume receive at least, Gy.
 
-        D98 is ``dose_at_volume(98)``. Linear between voxels, each of which stands at
+        D98 is ``dose_at_volume(98)``. Linear between parts, each of which stands at
         the middle of its own volume; 0 and 100 give maximum and minimum.
 
         Raises
@@ -92,16 +129,51 @@ class Dvh:
         middle = np.cumsum(self.volumes_cm3) - self.volumes_cm3 / 2
         return float(np.interp(percent / 100 * self.inside_cm3, middle, self.dose_gy))
 
+    def dose_at_cm3(self, cm3: float) -> float:
+        """Return the dose that the hottest `cm3` receive at least, Gy: D2cc for 2.
+
+        Raises
+        ------
+        GeometryError
+            There is less of the structure than that within the dose grid.
+        """
+        if not 0 <= cm3 <= self.inside_cm3:
+            raise GeometryError(
+                f"dose at {cm3:g} cm3 of {self.name!r}: 0 to {self.inside_cm3:.4g} cm3 of it "
+                "lie within the dose grid"
+            )
+        return self.dose_at_volume(100 * cm3 / self.inside_cm3)
+
     def volume_at_dose(self, gray: ArrayLike) -> NDArray[np.float64]:
-        """Volume that receives at least each of the doses `gray` (Gy), cm3."""
+        """Volume that receives at least each of the doses `gray` (Gy), cm3.
+
+        This is the cumulative histogram; `differential` is the other one.
+        """
         rising = self.dose_gy[::-1]
         below = np.concatenate(([0.0], np.cumsum(self.volumes_cm3[::-1])))
         index = np.searchsorted(rising, np.asarray(gray, dtype=np.float64), side="left")
         return np.asarray(np.maximum(below[-1] - below[index], 0.0))
 
+    def percent_at_dose(self, gray: ArrayLike) -> NDArray[np.float64]:
+        """Volume that receives at least each of the doses `gray` (Gy), % of `inside_cm3`."""
+        return np.asarray(100.0 * self.volume_at_dose(gray) / self.inside_cm3)
+
+    def differential(self, edges_gy: ArrayLike) -> NDArray[np.float64]:
+        """Volume in each bin between rising edges (Gy), cm3; the upper edge does not count.
+
+        Raises
+        ------
+        InputError
+            The edges are fewer than two or do not rise.
+        """
+        edges = np.asarray(edges_gy, dtype=np.float64)
+        if edges.ndim != 1 or edges.size < 2 or not (np.diff(edges) > 0).all():
+            raise InputError("differential histogram: two or more rising edges are needed")
+        return np.asarray(-np.diff(self.volume_at_dose(edges)))
+
 
 def structure_dvh(structure: Structure, dose: Dose, *, plane_spacing: float | None = None) -> Dvh:
-    """Return the histogram of a structure in a dose.
+    """Return the histogram of a structure in a dose that is interpolated between voxels.
 
     Parameters
     ----------
@@ -111,20 +183,42 @@ def structure_dvh(structure: Structure, dose: Dose, *, plane_spacing: float | No
     plane_spacing : float, mm, optional
         See :func:`dosecalc.patient.coverage.slab_stack`.
 
+    Returns
+    -------
+    Dvh
+        In at most 16384 parts of equal range of dose. A part that reaches out of the
+        dose grid is left out and its volume told.
+
     Raises
     ------
     GeometryError
         The structure is empty, or no part of it lies within the dose grid.
     """
-    fraction = volume_fraction(structure, dose.grid, plane_spacing=plane_spacing)
-    total = volume_cm3(structure, plane_spacing=plane_spacing)
-    return dvh_from_fraction(structure, fraction, dose, total)
+    if structure.is_empty:
+        raise _no_contours(structure)
+    stack = slab_stack(structure, plane_spacing=plane_spacing)
+    total = float(stack.volumes.sum()) / 1000
+    found = collect(stack, dose)
+    if found is None:
+        raise _outside(structure, total)
+    outside = max(total - found.inside_cm3, 0.0)
+    return Dvh(
+        name=structure.name,
+        number=structure.number,
+        dose_gy=found.dose_gy,
+        volumes_cm3=found.volumes_cm3,
+        outside_cm3=outside if outside > _ROUNDING * total else 0.0,
+    )
 
 
 def dvh_from_fraction(
     structure: Structure, fraction: NDArray[np.float32], dose: Dose, total_cm3: float
 ) -> Dvh:
-    """Return the histogram of a structure whose volume fraction is at hand.
+    """Return the histogram of a structure of which only the volume fractions are known.
+
+    The dose is taken as constant in a voxel, so in structures of a few voxels and in steep
+    gradients the ends of the curve are as coarse as the dose grid: `structure_dvh` is
+    better wherever there are contours.
 
     Parameters
     ----------
@@ -143,12 +237,10 @@ def dvh_from_fraction(
     if fraction.shape != dose.grid.shape:
         raise InputError(f"volume fraction {fraction.shape} on a dose grid {dose.grid.shape}")
     if structure.is_empty:
-        raise GeometryError(f"structure {structure.name!r} has no contours, so it has no dose")
+        raise _no_contours(structure)
     chosen = fraction > 0
     if not chosen.any():
-        raise GeometryError(
-            f"structure {structure.name!r} lies outside the dose grid; its dose is not known"
-        )
+        raise _outside(structure, total_cm3)
     gray = dose.gray[chosen].astype(np.float64)
     volumes = fraction[chosen].astype(np.float64) * dose.grid.voxel_volume_cm3
     order = np.argsort(-gray, kind="stable")
@@ -158,6 +250,16 @@ def dvh_from_fraction(
         number=structure.number,
         dose_gy=gray[order],
         volumes_cm3=volumes[order],
-        # The fractions are single precision: below their rounding nothing is outside.
-        outside_cm3=outside if outside > 1e-6 * total_cm3 else 0.0,
+        outside_cm3=outside if outside > _ROUNDING * total_cm3 else 0.0,
+    )
+
+
+def _no_contours(structure: Structure) -> GeometryError:
+    return GeometryError(f"structure {structure.name!r} has no contours, so it has no dose")
+
+
+def _outside(structure: Structure, total_cm3: float) -> GeometryError:
+    return GeometryError(
+        f"structure {structure.name!r} lies outside the dose grid with all of its "
+        f"{total_cm3:.4g} cm3; its dose is not known"
     )

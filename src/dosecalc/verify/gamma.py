@@ -25,6 +25,7 @@ from dosecalc.core.gamma import ACCURACY, gamma_of_points, prepare_search
 from dosecalc.errors import GeometryError, InputError
 from dosecalc.model import Dose, Grid
 from dosecalc.model._checks import finite, positive, read_only
+from dosecalc.verify.difference import chosen
 
 __all__ = ["GammaCriteria", "GammaResult", "gamma_at_points", "gamma_index"]
 
@@ -166,7 +167,13 @@ class GammaResult:
         return float(x), float(y), float(z)
 
 
-def gamma_index(reference: Dose, evaluated: Dose, criteria: GammaCriteria) -> GammaResult:
+def gamma_index(
+    reference: Dose,
+    evaluated: Dose,
+    criteria: GammaCriteria,
+    *,
+    within: NDArray[np.bool_] | None = None,
+) -> GammaResult:
     """Gamma at the voxel centres of a reference against an evaluated dose.
 
     Parameters
@@ -175,6 +182,9 @@ def gamma_index(reference: Dose, evaluated: Dose, criteria: GammaCriteria) -> Ga
         In one unit, on any two grids. A dose of one slice is a plane: gamma of two
         such is in two dimensions, and any distance between both planes counts.
     criteria : GammaCriteria
+    within : (nz, ny, nx) bool or None
+        Reference points that may count, such as those in the patient; all if None. What
+        the evaluated dose is searched for is not limited by it.
 
     Returns
     -------
@@ -195,7 +205,7 @@ def gamma_index(reference: Dose, evaluated: Dose, criteria: GammaCriteria) -> Ga
         )
     doses = reference.gray
     normalisation = _normalisation(doses, criteria)
-    counts = _counts(doses, criteria, normalisation)
+    counts = _counts(doses, criteria, normalisation) & chosen(within, reference.grid, "gamma")
     points = int(np.count_nonzero(counts))
     if points == 0:
         raise InputError(

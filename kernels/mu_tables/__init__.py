@@ -1,0 +1,1 @@
+"""Tables of the hand check of monitor units, as data."""

@@ -1,0 +1,262 @@
+"""From the options of ``dosecalc verify`` to a judged verification; nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dosecalc.cli._doses import read_any_dose
+from dosecalc.cli._engine import calculate_dose
+from dosecalc.cli._options import OF_ENGINE, CalcOptions
+from dosecalc.cli._prepare import Prepared, is_recipe, prepare
+from dosecalc.cli._show import Stages
+from dosecalc.dicom import Case
+from dosecalc.errors import InputError
+from dosecalc.model import Dose, Plan
+from dosecalc.report.record import file_sha256
+from dosecalc.verify.judgement import Evidence, judge
+from dosecalc.verify.template import Template, load_template
+from dosecalc.verify.tolerances import Tolerances, load_tolerances
+from dosecalc.verify.verification import Verification
+
+__all__ = ["VerifyOptions", "examine"]
+
+_FILES = ("reference", "template", "tolerances")
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """The options of ``dosecalc verify``; `calcs` holds what each engine is asked to do.
+
+    `on` is the day on which machine models and HU curves must be valid.
+    """
+
+    calcs: tuple[CalcOptions, ...]
+    reference: Path | None = None
+    template: Path | None = None
+    tolerances: Path | None = None
+    on: date = field(default_factory=date.today)
+    language: str = "en"
+
+    @classmethod
+    def from_words(
+        cls,
+        *,
+        engines: str = "collapsed-cone",
+        reference: Path | None = None,
+        template: Path | None = None,
+        tolerances: Path | None = None,
+        language: str = "en",
+        **words: Any,
+    ) -> VerifyOptions:
+        """Make the options from words as they were typed.
+
+        Raises
+        ------
+        InputError
+            An option has no meaning for any of the engines, or contradicts another.
+        """
+        if is_recipe(Path(words["path"])):
+            raise InputError(f"{words['path']} is a recipe: only a patient's plan is verified")
+        names = tuple(dict.fromkeys(name.strip() for name in engines.split(",")))
+        special = {word for known in OF_ENGINE.values() for word in known}
+        wanted = {word for name in names for word in OF_ENGINE.get(name, ())}
+        useless = [w for w in sorted(special - wanted) if words.get(w) is not None]
+        if useless:
+            raise InputError(f"--{useless[0]}: none of the engines {', '.join(names)} has it")
+        calcs = []
+        for name in names:
+            foreign = special - set(OF_ENGINE.get(name, ()))
+            own = {key: value for key, value in words.items() if key not in foreign}
+            calcs.append(CalcOptions.from_words(engine=name, **own))
+        return cls(tuple(calcs), reference, template, tolerances, language=language)
+
+    def to_record(self) -> dict[str, Any]:
+        """Return what decides dose and verdict as plain JSON values."""
+        files = {name: getattr(self, name) for name in _FILES}
+        return {
+            "calcs": [one.to_record() for one in self.calcs],
+            **{name: None if path is None else str(path) for name, path in files.items()},
+            "on": self.on.isoformat(),
+        }
+
+    @classmethod
+    def from_record(cls, values: Mapping[str, Any]) -> VerifyOptions:
+        """Make the options from what `to_record` returned.
+
+        Raises
+        ------
+        InputError
+            The record says what this version does not know, or not what it needs.
+        """
+        known = {"calcs", "on", *_FILES}
+        if set(values) != known:
+            odd = ", ".join(sorted(set(values) ^ known))
+            raise InputError(f"the record's options and those of this version differ in {odd}")
+        reference, template, tolerances = (
+            None if values[name] is None else Path(values[name]) for name in _FILES
+        )
+        return cls(
+            tuple(CalcOptions.from_record(one) for one in values["calcs"]),
+            reference,
+            template,
+            tolerances,
+            on=date.fromisoformat(values["on"]),
+        )
+
+
+def examine(
+    options: VerifyOptions, stages: Stages
+) -> tuple[Prepared, Verification, dict[str, Any]]:
+    """Read, calculate and judge.
+
+    Returns
+    -------
+    prepared, verification, choices
+        `choices` is what the user decided, for the record.
+
+    Raises
+    ------
+    DosecalcError
+        The input is refused.
+    """
+    tolerances = load_tolerances(options.tolerances)
+    template = None if options.template is None else load_template(options.template)
+    calc = options.calcs[0]
+    prepared = prepare(calc, stages)
+    case = prepared.case
+    if case is None:
+        raise InputError(f"{calc.path} holds no patient")
+    reference, notes = _reference(case, prepared.plan, options.reference)
+    calculated, beam_doses = _calculated(prepared, calc, stages)
+    evidence = Evidence(
+        label=prepared.label,
+        plan=prepared.plan,
+        phantom=prepared.phantom,
+        machines=prepared.machines,
+        ct=case.ct,
+        structures=case.structures,
+        calculated=calculated,
+        beam_doses=beam_doses,
+        reference=reference,
+        others={o.engine: _calculated(prepared, o, stages)[0] for o in options.calcs[1:]},
+        curve=prepared.curve,
+        today=options.on,
+        used_structures=_used_structures(calc),
+        recorded_used=calc.recorded_densities,
+        filled_with=calc.inside,
+        shared_inputs=_shared_inputs(calc),
+        caveats=(*notes, *prepared.notes),
+    )
+    with stages.stage("asking every rule"):
+        verification = judge(evidence, tolerances, template)
+    given = options.reference
+    chosen = {
+        "tolerances": _named(tolerances),
+        "template": None if template is None else _named(template),
+        "reference": "the plan dose of the folder"
+        if given is None
+        else {"name": str(given), "sha256": file_sha256(given)},
+        "engines": [one.engine for one in options.calcs],
+    }
+    return prepared, verification, dict(prepared.choices) | chosen
+
+
+def _named(file: Tolerances | Template) -> dict[str, str]:
+    return {"name": file.name, "version": file.version, "sha256": file.sha256}
+
+
+def _reference(case: Case, plan: Plan, path: Path | None) -> tuple[Dose | None, tuple[str, ...]]:
+    """Return the planning system's dose of the whole plan, and what to say of it."""
+    if path is not None:
+        found = read_any_dose(path, unit=None, axes="+x +y +z")
+        return _over_fractions(found.dose, plan, str(path))
+    unreadable = [note for note in case.notes if note.startswith("dose left out")]
+    plans = [one for one in case.doses if one.dose.summation == "PLAN"]
+    if len(plans) > 1:
+        names = ", ".join(Path(one.path).name or one.uid for one in plans)
+        raise InputError(f"{len(plans)} doses of the plan in {case.folder} ({names}); --reference")
+    if plans:
+        return _over_fractions(plans[0].dose, plan, plans[0].path)
+    fractions = [one for one in case.doses if one.dose.summation == "FRACTION"]
+    if len(fractions) == 1:
+        return _over_fractions(fractions[0].dose, plan, fractions[0].path)
+    if unreadable:
+        raise InputError(f"{case.folder}: {unreadable[0]}; there is no other dose to compare with")
+    kinds = ", ".join(sorted({one.dose.summation for one in case.doses}))
+    note = f"doses of the folder that are not of the whole plan were not used: {kinds}"
+    return None, (note,) if kinds else ()
+
+
+def _over_fractions(dose: Dose, plan: Plan, name: str) -> tuple[Dose, tuple[str, ...]]:
+    if dose.summation == "PLAN":
+        return dose, ()
+    if dose.summation != "FRACTION" or plan.fractions is None:
+        raise InputError(
+            f"{name}: a dose summed over {dose.summation} is no dose of the whole plan; export "
+            "the plan dose"
+        )
+    note = f"the reference is the dose of one fraction; it was multiplied by {plan.fractions}"
+    gray = dose.gray * np.float32(plan.fractions)
+    return replace(dose, gray=gray, summation="PLAN"), (note,)
+
+
+def _calculated(
+    prepared: Prepared, options: CalcOptions, stages: Stages
+) -> tuple[Dose, dict[int, Dose]]:
+    """Dose of the whole plan, and of each beam, one fraction, where they are calculated alone."""
+    plan = prepared.plan
+    fractions = plan.fractions or 1
+    with stages.stage(f"calculating the dose, {options.engine}") as advance:
+        if options.engine == "monte-carlo":
+            # The uncertainty asked for is that of the sum: its beams are not run one by one.
+            dose = calculate_dose(prepared, options, advance)
+            spread = dose.uncertainty
+            whole = replace(
+                dose,
+                gray=dose.gray * np.float32(fractions),
+                uncertainty=None if spread is None else spread * np.float32(fractions),
+                summation="PLAN",
+            )
+            return whole, {}
+        total, doses = np.zeros(prepared.phantom.grid.shape), {}
+        for n, beam in enumerate(plan.beams):
+            alone = replace(prepared, plan=replace(plan, beams=(beam,)))
+
+            def tell(what: str, done: int, of: int, n: int = n) -> None:
+                advance(what, n * of + done, len(plan.beams) * of)
+
+            dose = calculate_dose(alone, options, tell)
+            total += dose.gray
+            doses[beam.number] = dose
+    about = [dose.provenance for dose in doses.values()]
+    joined = dict(about[0])
+    for key in ("cautions", "notes"):
+        joined[key] = list(dict.fromkeys(text for one in about for text in one.get(key, ())))
+    joined["machines"] = {k: v for one in about for k, v in one["machines"].items()}
+    gray = (total * fractions).astype(np.float32)
+    return replace(dose, gray=gray, summation="PLAN", provenance=joined), doses
+
+
+def _used_structures(options: CalcOptions) -> tuple[str, ...]:
+    body = () if options.body in (None, "none") else (options.body,)
+    return tuple(str(n) for n in (*body, *options.couch, *options.bolus, *options.overrides))
+
+
+def _shared_inputs(options: CalcOptions) -> tuple[str, ...]:
+    """List what was taken from the planning system: an error in it is in both doses."""
+    shared = [
+        "the CT and its frame of reference",
+        "the plan's beams, MU and control points",
+        "the contours, among them the body's outline",
+    ]
+    if options.recorded_densities:
+        shared.append("densities that the planning system recorded with the structures")
+    if options.inside is not None:
+        shared[0] = f"no CT was used: the body is {options.inside} throughout"
+    return tuple(shared)

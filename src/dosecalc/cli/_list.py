@@ -1,0 +1,165 @@
+"""A list of cases as a CSV file: one case a line, a column per option of the command."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dosecalc.errors import InputError
+
+__all__ = ["COLUMNS", "CaseList", "Column", "Job", "check_name", "read_list"]
+
+_YES = {"yes": True, "true": True, "1": True, "x": True, "no": False, "false": False, "0": False}
+# Names that the night itself uses in the folder of the results.
+_TAKEN = ("summary.csv",)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its name, the option it stands for, and how its cells are read.
+
+    kind : {"text", "number", "file", "named", "flag"}
+        A file lies at its path from the list; what is named may be a shipped thing, or a
+        .json file that does. Numbers may have a decimal comma where cells are parted by
+        semicolons. A flag says yes or no.
+    """
+
+    name: str
+    option: str
+    kind: str = "text"
+
+
+COLUMNS = (
+    Column("machine", "--machine", "named"),
+    Column("hu_curve", "--hu-curve", "named"),
+    Column("config", "--config", "file"),
+    Column("body", "--body"),
+    Column("override", "--override"),
+    Column("recorded_densities", "--recorded-densities", "flag"),
+    Column("couch", "--couch"),
+    Column("bolus", "--bolus"),
+    Column("inside", "--inside"),
+    Column("grid", "--grid", "number"),
+    Column("directions", "--directions"),
+    Column("uncertainty", "--uncertainty", "number"),
+    Column("histories", "--histories"),
+    Column("seed", "--seed"),
+    Column("dose_to", "--dose-to"),
+    Column("plan", "--plan"),
+    Column("incomplete", "--incomplete", "flag"),
+)
+"""Columns of every command that calculates a patient."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One line: the case's name, its folder, the words of its options, and all cells."""
+
+    name: str
+    folder: Path
+    words: tuple[str, ...]
+    cells: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class CaseList:
+    """All cases, and what parts the cells: a table of results is parted by the same."""
+
+    jobs: tuple[Job, ...]
+    delimiter: str
+
+
+def read_list(
+    path: Path,
+    columns: Iterable[Column],
+    common: Mapping[str, str] | None = None,
+    others: tuple[str, ...] = (),
+) -> CaseList:
+    """Read a list; `common` cells hold for all cases, whatever the list says.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, a column is not known, or a line makes no case.
+    """
+    known = {one.name: one for one in columns}
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as UTF-8 text: {error}") from error
+    # Spreadsheets write semicolons where the comma is the decimal sign.
+    delimiter = ";" if ";" in text.partition("\n")[0] else ","
+    reader = csv.DictReader(text.splitlines(), delimiter=delimiter)
+    names = [name.strip().lower() for name in reader.fieldnames or ()]
+    allowed = ("case", "folder", *others, *known)
+    if set(names) - set(allowed) or "folder" not in names or len(set(names)) < len(names):
+        raise InputError(
+            f"{path}: columns {', '.join(names)}; folder is needed, and each may be once: "
+            f"{', '.join(allowed)}"
+        )
+    reader.fieldnames = names
+    jobs = []
+    for line in reader:
+        where = f"{path}, line {reader.line_num}"
+        if None in line or None in line.values():
+            raise InputError(f"{where}: another number of cells than column names")
+        if any((value or "").strip() for value in line.values()):
+            cells = {name: value.strip() for name, value in line.items()}
+            jobs.append(_job(cells, known, dict(common or {}), where, path.parent))
+    _refuse_twice([job.name for job in jobs], path)
+    return CaseList(tuple(jobs), delimiter)
+
+
+def _refuse_twice(names: list[str], path: Path) -> None:
+    # Folders of one name in upper and lower case are one folder on some systems.
+    lower = [name.lower() for name in names]
+    twice = sorted({name for name in names if lower.count(name.lower()) > 1})
+    if twice or not names:
+        raise InputError(
+            f"{path}: {f'several cases are named {twice[0]!r}' if twice else 'no case'}; "
+            "give every case its own name in a column case"
+        )
+
+
+def check_name(name: str, where: str) -> str:
+    """Return a case's name, refused where it cannot be that of a folder."""
+    odd = set(name) & set('/\\:*?"<>|') or not name.isprintable()
+    if odd or not name or name.startswith(".") or name.endswith(".") or name in _TAKEN:
+        raise InputError(f"{where}: case {name!r} cannot be the name of a folder")
+    return name
+
+
+def _job(
+    cells: dict[str, str],
+    known: Mapping[str, Column],
+    common: Mapping[str, str],
+    where: str,
+    base: Path,
+) -> Job:
+    if not cells["folder"]:
+        raise InputError(f"{where}: no folder")
+    folder = (base / cells["folder"]).resolve()
+    name = check_name(cells.get("case") or folder.name, where)
+    words: list[str] = []
+    for column in known.values():
+        given = column.name in common
+        for value in (common if given else cells).get(column.name, "").split("|"):
+            if value.strip():
+                # What is typed with the command is found from where it is typed.
+                words += _words(column, value.strip(), where, Path() if given else base)
+    return Job(name, folder, tuple(words), cells | dict(common))
+
+
+def _words(column: Column, value: str, where: str, base: Path) -> tuple[str, ...]:
+    if column.kind == "flag":
+        if value.lower() not in _YES:
+            raise InputError(f"{where}: {column.name} {value!r}; write yes or no")
+        return (column.option,) if _YES[value.lower()] else ()
+    if column.kind == "number":
+        value = value.replace(",", ".")
+    if column.kind == "file" or (column.kind == "named" and value.endswith(".json")):
+        key, equals, file = value.rpartition("=") if column.kind == "named" else ("", "", value)
+        value = f"{key}{equals}{(base / file).resolve()}"
+    return (column.option, value)

@@ -1,0 +1,174 @@
+"""Options in a record: what was asked for, the files it names, and where all of it lay.
+
+A path is recorded as it was typed, absolute, and relative to the record's folder, so that a tree
+of patients and results that is moved as a whole is still found. Every file has its SHA-256:
+what counts is the content, wherever it lies.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dosecalc.cli._examine import VerifyOptions
+from dosecalc.cli._options import CalcOptions
+from dosecalc.cli._prepare import is_recipe
+from dosecalc.errors import InputError
+from dosecalc.patient.recipe import MachineSource, load_recipe
+from dosecalc.report.record import file_sha256
+from dosecalc.report.record_file import RecordFile
+
+__all__ = [
+    "NamedFile",
+    "Recorded",
+    "named_files",
+    "options_record",
+    "places",
+    "recorded_options",
+]
+
+
+@dataclass(frozen=True)
+class NamedFile:
+    """A file that options name: the word, its hash, and where it was."""
+
+    name: str
+    sha256: str
+    place: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The options of a record.
+
+    Parameters
+    ----------
+    options : CalcOptions or VerifyOptions
+        With paths as they were.
+    files : tuple of NamedFile
+        All files that options name, below which are none of the patient's.
+    place : mapping
+        Where patient folder or recipe were.
+    """
+
+    options: CalcOptions | VerifyOptions
+    files: tuple[NamedFile, ...]
+    place: Mapping[str, str]
+
+    @property
+    def calc(self) -> CalcOptions:
+        """What the first engine was asked to do."""
+        return _calc(self.options)
+
+
+def options_record(options: CalcOptions | VerifyOptions, folder: Path) -> dict[str, Any]:
+    """Return options for a record in `folder`, as plain JSON values.
+
+    Raises
+    ------
+    InputError
+        A file that an option names cannot be read.
+    """
+    return {
+        "command": "verify" if isinstance(options, VerifyOptions) else "calc",
+        "values": options.to_record(),
+        "place": _place(_calc(options).path, folder),
+        "files": [
+            {"name": str(path), "sha256": _sha256(path), "place": _place(path, folder)}
+            for path in named_files(options)
+        ],
+    }
+
+
+def recorded_options(record: RecordFile) -> Recorded:
+    """Read the options of a record.
+
+    Raises
+    ------
+    InputError
+        It has none, or options that this version does not know.
+    """
+    found = record.run["choices"].get("options")
+    if found is None:
+        raise InputError(
+            f"{record.path} does not hold the options in a form that can be run again: an older "
+            "dosecalc wrote it; calculate again to have such a record"
+        )
+    try:
+        kind = VerifyOptions if found["command"] == "verify" else CalcOptions
+        options = kind.from_record(found["values"])
+        files = tuple(NamedFile(**one) for one in found["files"])
+        return Recorded(options, files, found["place"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{record.path}: its options cannot be read: {error}") from error
+
+
+def named_files(options: CalcOptions | VerifyOptions) -> tuple[Path, ...]:
+    """Return the files that options name: recipe, own machines and curves, templates and so on."""
+    if isinstance(options, CalcOptions):
+        return tuple(dict.fromkeys(_of_calc(options)))
+    mine = (options.reference, options.template, options.tolerances)
+    found = [path for calc in options.calcs for path in _of_calc(calc)]
+    return tuple(dict.fromkeys([*found, *(path for path in mine if path is not None)]))
+
+
+def places(place: Mapping[str, str], folder: Path) -> tuple[Path, ...]:
+    """Return where a recorded path may be now, for a record that lies in `folder`."""
+    found = []
+    if "relative" in place:
+        found.append(Path(os.path.normpath(folder.resolve() / place["relative"])))
+    return (*found, Path(place["absolute"]))
+
+
+def _calc(options: CalcOptions | VerifyOptions) -> CalcOptions:
+    return options.calcs[0] if isinstance(options, VerifyOptions) else options
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _of_calc(options: CalcOptions) -> Iterator[Path]:
+    if is_recipe(options.path):
+        if options.path.suffix == ".toml":
+            yield options.path
+            source = load_recipe(options.path).source
+            if isinstance(source, MachineSource) and source.machine.endswith(".json"):
+                yield Path(source.machine)
+        return
+    for word in (*(word.partition("=")[2] or word for word in options.machines), options.hu_curve):
+        if word is not None and word.strip().endswith(".json"):
+            yield Path(word.strip())
+    if options.config is not None:
+        yield options.config
+        yield from _curves_of(options.config)
+
+
+def _curves_of(config: Path) -> Iterator[Path]:
+    """Files of HU curves that a scanner configuration names; what it lacks is refused later."""
+    try:
+        entries = tomllib.loads(config.read_text(encoding="utf-8")).get("scanner", ())
+    except (OSError, ValueError) as error:
+        raise InputError(f"HU curve configuration {config} cannot be read: {error}") from error
+    for entry in entries:
+        curve = config.parent / str(entry.get("curve"))
+        if curve.suffix == ".json" and curve.is_file():
+            yield curve
+
+
+def _place(path: Path, folder: Path) -> dict[str, str]:
+    absolute = path.resolve()
+    place = {"absolute": str(absolute)}
+    try:
+        place["relative"] = Path(os.path.relpath(absolute, folder.resolve())).as_posix()
+    except ValueError:
+        # On Windows nothing leads from one drive to another.
+        return place
+    return place

@@ -1,0 +1,121 @@
+"""What ``dosecalc verify`` does: examine, write a report, show it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from dosecalc.cli._examine import VerifyOptions, examine
+from dosecalc.cli._output import check_output, output_folder
+from dosecalc.cli._recorded import options_record
+from dosecalc.cli._show import Stages, console
+from dosecalc.dicom import references_for, write_dose
+from dosecalc.errors import InputError
+from dosecalc.report.page.build import write_page
+from dosecalc.report.page.printed import write_pdf
+from dosecalc.report.record import file_sha256, run_record, to_json
+from dosecalc.report.result import evaluate
+from dosecalc.report.verification_json import verification_values
+from dosecalc.verify.judgement import NEVER_CHECKED
+from dosecalc.verify.verification import Verification
+
+__all__ = ["Verified", "show_verification", "verify_case", "verify_into"]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A finished verification, as it was written, and where."""
+
+    verification: Verification
+    values: dict[str, Any]
+    folder: Path
+
+
+def verify_into(options: VerifyOptions, stages: Stages) -> Verified:
+    """Verify and put everything into the output folder, completely or not at all.
+
+    Raises
+    ------
+    DosecalcError
+        The input is refused, or the output folder cannot be written.
+    """
+    calc = options.calcs[0]
+    out = calc.out or Path(f"{calc.path.resolve().stem}-verification")
+    if calc.path.is_dir() and out.resolve().is_relative_to(calc.path.resolve()):
+        raise InputError(
+            f"{out} lies in the patient folder, so the next run would read it as input; "
+            "name another folder with --out"
+        )
+    check_output(out, force=calc.force)
+    with output_folder(out, force=calc.force) as folder:
+        verified = verify_case(options, folder, stages)
+    return replace(verified, folder=out)
+
+
+def verify_case(options: VerifyOptions, folder: Path, stages: Stages) -> Verified:
+    """Verify and write into a folder that is there."""
+    asked = options_record(options, folder)
+    prepared, verification, choices = examine(options, stages)
+    case, calculated = prepared.case, verification.calculated
+    if case is None:
+        raise InputError(f"{options.calcs[0].path} holds no patient")
+    result = evaluate(
+        prepared.label,
+        calculated,
+        prepared.phantom,
+        prepared.plan,
+        structures=case.structures,
+        ct=case.ct,
+        notes=prepared.notes,
+    )
+    with stages.stage("writing the report"):
+        written = write_dose(calculated, folder / "RTDOSE.dcm", references_for(case))
+        record = run_record(
+            result,
+            command=sys.argv,
+            inputs=prepared.inputs,
+            outputs={"RTDOSE.dcm": file_sha256(written)},
+            timings_s=stages.seconds,
+            choices=choices | {"options": asked},
+            not_checked=NEVER_CHECKED,
+        )
+        verification = replace(verification, record=record)
+        reports = (
+            write_page(verification, folder / "report.html", options.language),
+            write_pdf(verification, folder / "report.pdf", options.language),
+        )
+        # The reports show the record; that they are these is said in the record beside them.
+        hashes = record["outputs_sha256"] | {one.name: file_sha256(one) for one in reports}
+        verification = replace(verification, record=record | {"outputs_sha256": hashes})
+        values = verification_values(verification)
+        (folder / "verification.json").write_text(to_json(values), encoding="utf-8")
+    return Verified(verification, values, folder)
+
+
+def show_verification(outcome: Verified, *, as_json: bool) -> None:
+    """Print verdict, rules and what was not checked."""
+    if as_json:
+        click.echo(to_json(outcome.values), nl=False)
+        return
+    found = outcome.verification
+    screen = console()
+    table = Table(title=f"{found.label}: {found.outcome.name}", title_justify="left")
+    for heading in ("outcome", "rule", "what was found", "review", "fail"):
+        table.add_column(heading)
+    for one in sorted(found.findings, key=lambda f: -f.outcome):
+        limits = ("" if v is None else f"{v:g} {one.unit}" for v in (one.review, one.fail))
+        name = one.outcome.name if one.outcome else "pass"
+        table.add_row(name, one.rule, one.sentence, *limits)
+    screen.print(table)
+    screen.print("\n[bold]not checked[/bold]")
+    for line in found.not_checked:
+        screen.print(f"- {line}", markup=False)
+    click.echo(
+        f"\nThe program reports; a named person decides. {outcome.folder}/: report.html, "
+        "report.pdf, verification.json, RTDOSE.dcm"
+    )

@@ -1,0 +1,135 @@
+"""A record as it lies in a folder: what it says, its hash, and whether its outputs are whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dosecalc.errors import InputError
+from dosecalc.report.record import RECORD_SCHEMA, file_sha256
+from dosecalc.report.verification_json import VERIFICATION_SCHEMA
+
+__all__ = ["RecordFile", "changed_files", "open_record"]
+
+_NAMES = ("verification.json", "run.json")
+_REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class RecordFile:
+    """A record that was read.
+
+    Parameters
+    ----------
+    path : Path
+    sha256 : str
+        Of the very bytes that `values` were read from.
+    values : mapping
+        The whole file: of a verification, or of a run.
+    """
+
+    path: Path
+    sha256: str
+    values: Mapping[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """Where the record and its outputs lie."""
+        return self.path.parent
+
+    @property
+    def is_verification(self) -> bool:
+        """Whether it judges a plan; else it is the record of a calculation alone."""
+        return bool(self.values["schema"] == VERIFICATION_SCHEMA)
+
+    @property
+    def run(self) -> Mapping[str, Any]:
+        """The record of the run: program, inputs, choices, outputs."""
+        found: Mapping[str, Any] = self.values["record"] if self.is_verification else self.values
+        return found
+
+    @property
+    def outcome(self) -> str | None:
+        """What a verification found, such as "REVIEW"; None of a calculation, which judges none."""
+        return str(self.values["outcome"]) if self.is_verification else None
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """SHA-256 of the files written beside the record, by name, as the record states them."""
+        found: Mapping[str, str] = self.run["outputs_sha256"]
+        return found
+
+    def contents(self) -> dict[str, str]:
+        """SHA-256, as it is now, of the record, its outputs and its report.
+
+        Raises
+        ------
+        InputError
+            An output is missing or is not what the record states.
+        """
+        broken = self.broken_outputs()
+        if broken:
+            raise InputError(
+                f"{self.folder}: {'; '.join(broken.values())}. These are not the results that "
+                f"{self.path.name} describes: get the original files back, or calculate again"
+            )
+        found = {self.path.name: self.sha256, **self.outputs}
+        report = self.folder / _REPORT
+        # Reports of earlier versions are not in the record; they are bound as they are found.
+        if self.is_verification and report.is_file():
+            found.setdefault(_REPORT, file_sha256(report))
+        return found
+
+    def broken_outputs(self) -> dict[str, str]:
+        """Say of each output, by name, that is missing or not what the record states, what is."""
+        return changed_files(self.folder, self.outputs)
+
+
+def changed_files(folder: Path, stated: Mapping[str, str]) -> dict[str, str]:
+    """Say of each file of a folder that is missing, or has another SHA-256 than stated, so."""
+    said = {}
+    for name, sha256 in stated.items():
+        path = folder / name
+        if not path.is_file():
+            said[name] = f"{name} is missing"
+        elif file_sha256(path) != sha256:
+            now = file_sha256(path)[:12]
+            said[name] = f"{name} was altered: SHA-256 {now}, not {sha256[:12]}"
+    return said
+
+
+def open_record(path: Path) -> RecordFile:
+    """Read a record, or the one of a folder (verification.json, else run.json).
+
+    Raises
+    ------
+    InputError
+        There is none, or it is no record that this version reads.
+    """
+    file = path
+    if path.is_dir():
+        there = [path / name for name in _NAMES if (path / name).is_file()]
+        if not there:
+            raise InputError(f"{path} holds no record ({' or '.join(_NAMES)}); name one")
+        file = there[0]
+    try:
+        content = file.read_bytes()
+        values = json.loads(content)
+    except (OSError, ValueError) as error:
+        raise InputError(f"record {file} cannot be read: {error}") from error
+    found = values.get("schema") if isinstance(values, dict) else None
+    if found not in (RECORD_SCHEMA, VERIFICATION_SCHEMA):
+        raise InputError(
+            f"{file}: schema is {found!r}; this version reads {VERIFICATION_SCHEMA!r} "
+            f"(dosecalc verify) and {RECORD_SCHEMA!r} (dosecalc calc)"
+        )
+    run = values.get("record") if found == VERIFICATION_SCHEMA else values
+    if not isinstance(run, dict) or not isinstance(run.get("outputs_sha256"), dict):
+        raise InputError(f"{file}: it states no hashes of its outputs, so it binds nothing")
+    if any(Path(name).name != name for name in run["outputs_sha256"]):
+        raise InputError(f"{file}: its outputs do not lie beside it; it was written by hand")
+    return RecordFile(file, hashlib.sha256(content).hexdigest(), values)

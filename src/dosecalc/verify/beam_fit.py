@@ -1,0 +1,137 @@
+"""Which beam is off, by how much: the difference of two doses as errors of single beams.
+
+The calculated dose of each beam is known alone. To first order a beam whose MU are off by a share
+m, that lies by (a, b) beside where it should in the isocentre plane, and is turned by r about its
+axis, changes the total by
+
+    m D - a dD/du - b dD/dv - r (u dD/dv - v dD/du),
+
+with D its calculated dose and u, v the axes of the beam limiting device. These numbers, for
+all beams at once, are found by linear least squares from reference less calculated. A leaf bank,
+a collimator or a couch angle, an isocentre, or MU of one field, that the sum of many fields
+hides from gamma, each has its own shape here; and the finding names the beam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dosecalc.beam import beam_axes
+from dosecalc.model import Beam, Dose, Grid, PatientPosition
+from dosecalc.verify.difference import on_grid
+
+__all__ = ["BeamFit", "fit_beams"]
+
+# Combinations of errors that change the dose less than this share of what the strongest changes
+# (fields against each other) are not told apart: they are shared out evenly.
+_WEAKEST = 3e-3
+_FEWEST = 500
+_MOST = 400_000
+
+
+class BeamFit(NamedTuple):
+    """What would bring the calculated dose of one beam to the reference.
+
+    mu_percent : change of its MU
+    u_mm, v_mm : displacement along the axes of the beam limiting device, isocentre plane
+    turn_deg : about the beam's axis, from u to v
+    """
+
+    beam: int
+    mu_percent: float
+    u_mm: float
+    v_mm: float
+    turn_deg: float
+
+
+def fit_beams(
+    reference: Dose,
+    beam_doses: Mapping[int, Dose],
+    beams: Mapping[int, Beam],
+    position: PatientPosition,
+    fractions: int,
+    counts: NDArray[np.bool_],
+) -> tuple[BeamFit, ...]:
+    """Fit the errors of all beams to the difference of the doses.
+
+    Parameters
+    ----------
+    reference : Dose
+        Of the whole plan, Gy.
+    beam_doses : mapping of beam number to Dose
+        Calculated, of one fraction; all beams of the plan.
+    beams : mapping of beam number to Beam
+        Beams that turn while they are on have no axes to fit along and get a factor only.
+    position : PatientPosition
+    fractions : int
+    counts : (nz, ny, nx) bool
+        Voxels of the reference's grid that are looked at.
+
+    Returns
+    -------
+    tuple of BeamFit
+        Empty where too few voxels are left.
+    """
+    grid = reference.grid
+    doses = {n: fractions * on_grid(dose, grid) for n, dose in beam_doses.items()}
+    total = np.sum(list(doses.values()), axis=0)
+    used = counts & np.isfinite(total)
+    for dose in doses.values():
+        for one in _gradient(dose, grid):
+            used &= np.isfinite(one)
+    chosen = np.flatnonzero(used)
+    if chosen.size < _FEWEST:
+        return ()
+    chosen = chosen[:: max(1, chosen.size // _MOST)]
+    index = np.unravel_index(chosen, used.shape)
+    places = np.stack([grid.centres(a)[i] for a, i in zip("zyx", index, strict=True)][::-1], -1)
+    columns, owners = [], []
+    for number, dose in doses.items():
+        shapes = _shapes(dose, grid, beams[number], position, chosen, places)
+        columns += shapes
+        owners.append((number, len(shapes)))
+    missing = (reference.gray.astype(np.float64) - total).ravel()[chosen]
+    found = np.linalg.lstsq(np.stack(columns, axis=1), missing, rcond=_WEAKEST)[0]
+    fits, first = [], 0
+    for number, count in owners:
+        values = [float(v) for v in found[first : first + count]] + [0.0] * (4 - count)
+        fits.append(BeamFit(number, *values))
+        first += count
+    return tuple(fits)
+
+
+def _shapes(
+    dose: NDArray[np.float64],
+    grid: Grid,
+    beam: Beam,
+    position: PatientPosition,
+    chosen: NDArray[np.intp],
+    places: NDArray[np.float64],
+) -> list[NDArray[np.float64]]:
+    """Change of the dose per percent of MU, mm along u, mm along v and degree."""
+    shapes = [0.01 * dose.ravel()[chosen]]
+    point = beam.control_points[0]
+    if any(p.gantry_direction != "NONE" for p in beam.control_points):
+        return shapes
+    u_axis, v_axis, w_axis = beam_axes(
+        position, point.gantry_deg, point.collimator_deg, point.couch_deg
+    )
+    offset = places - np.array(point.isocentre)
+    magnified = 1 + offset @ w_axis / beam.sad_mm
+    slope = np.stack([one.ravel()[chosen] for one in _gradient(dose, grid)], axis=-1)
+    along_u, along_v = slope @ u_axis * magnified, slope @ v_axis * magnified
+    u, v = offset @ u_axis / magnified, offset @ v_axis / magnified
+    turn = np.radians(1.0) * (v * along_u - u * along_v)
+    return [*shapes, -along_u, -along_v, turn]
+
+
+def _gradient(values: NDArray[np.float64], grid: Grid) -> list[NDArray[np.float64]]:
+    """Gradient along x, y, z, per mm."""
+    return [
+        np.gradient(values, step, axis=axis) if values.shape[axis] > 1 else np.zeros_like(values)
+        for axis, step in enumerate(grid.spacing[::-1])
+    ][::-1]

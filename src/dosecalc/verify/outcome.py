@@ -1,0 +1,67 @@
+"""Findings of single rules, and the verdict that all of them make together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from dosecalc.errors import InputError
+
+__all__ = ["Finding", "Outcome", "combined"]
+
+
+class Outcome(IntEnum):
+    """What a rule finds, in order of weight: the worst of all rules is the verdict.
+
+    PASS says that a rule found nothing, never that a plan is right: that a named person signs.
+    """
+
+    PASS = 0
+    REVIEW = 1
+    FAIL = 2
+    REFUSED = 3
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of a command that ends so: 0 pass, 1 fail, 2 review, 3 refused."""
+        return {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.REVIEW: 2, Outcome.REFUSED: 3}[self]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one rule found.
+
+    Parameters
+    ----------
+    rule : str
+        Short name, such as "gamma" or "MU closure"; several findings may share one.
+    outcome : Outcome
+    sentence : str
+        What was found, of what, with value and limit, for a reader.
+    value : float or None
+        The number that was judged, in `unit`.
+    unit : str
+    review, fail : float or None
+        Limits it was held against, in `unit`.
+    source : str
+        Where the limits come from.
+    """
+
+    rule: str
+    outcome: Outcome
+    sentence: str
+    value: float | None = None
+    unit: str = ""
+    review: float | None = None
+    fail: float | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.rule or not self.sentence:
+            raise InputError("a finding needs the name of its rule and a sentence")
+
+
+def combined(findings: Iterable[Finding]) -> Outcome:
+    """Return the worst outcome; no finding at all is REFUSED, as nothing was checked."""
+    return max((finding.outcome for finding in findings), default=Outcome.REFUSED)

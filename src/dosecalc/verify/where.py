@@ -1,0 +1,52 @@
+"""Which voxels of a dose lie in the patient, and which of them deep enough for equilibrium."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_fill_holes, distance_transform_edt
+
+from dosecalc.model import Grid, Phantom
+
+__all__ = ["deep_voxels", "patient_voxels"]
+
+# g/cm3: well above air, well below any lung.
+_AIR = 0.05
+_BUILD_UP_MM = 20.0
+
+
+def patient_voxels(phantom: Phantom, grid: Grid) -> NDArray[np.bool_]:
+    """Voxels of `grid` other than those in the air around the patient.
+
+    Air that matter encloses within its axial plane (windpipe, lung, bowel) is the patient's;
+    air that reaches an edge of the plane is not. Beyond the phantom nothing is known to be
+    air, so voxels there count as the patient's.
+
+    Returns
+    -------
+    (nz, ny, nx) bool
+    """
+    inside = np.stack([binary_fill_holes(plane) for plane in phantom.density > _AIR])
+    return _at_centres(inside, phantom.grid, grid, beyond=True)
+
+
+def deep_voxels(phantom: Phantom, grid: Grid) -> NDArray[np.bool_]:
+    """Voxels of `grid` that lie at least a build-up's depth within matter."""
+    matter = np.pad(phantom.density > _AIR, 1)
+    depth = distance_transform_edt(matter, sampling=phantom.grid.spacing[::-1])
+    inside = depth[1:-1, 1:-1, 1:-1] >= _BUILD_UP_MM
+    return _at_centres(inside, phantom.grid, grid, beyond=False)
+
+
+def _at_centres(
+    values: NDArray[np.bool_], own: Grid, other: Grid, beyond: bool
+) -> NDArray[np.bool_]:
+    """Values of the voxels that hold the centres of another grid; `beyond` outside of all."""
+    known = np.ones((1, 1, 1), dtype=bool)
+    held = []
+    for k, axis in enumerate("zyx"):
+        place = np.rint((other.centres(axis) - own.origin[2 - k]) / own.spacing[2 - k]).astype(int)
+        shape = [-1 if j == k else 1 for j in range(3)]
+        known = known & ((place >= 0) & (place < values.shape[k])).reshape(shape)
+        held.append(place.clip(0, values.shape[k] - 1))
+    return np.asarray(np.where(known, values[np.ix_(*held)], beyond))

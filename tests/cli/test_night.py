@@ -1,0 +1,292 @@
+"""Lists of cases, and nights in which everything that can happen does, without calculating."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dosecalc.cli._list import COLUMNS, CaseList, Column, Job, read_list
+from dosecalc.cli._night import Night, _in_a_process, refuse_early, run_night
+from dosecalc.cli._options import CalcOptions
+from dosecalc.cli._recorded import options_record
+from dosecalc.errors import InputError
+from dosecalc.report.record import file_sha256, program
+
+WORDS = {0: "PASS", 1: "FAIL", 2: "REVIEW", 3: "REFUSED", 70: "CRASHED", 130: "INTERRUPTED"}
+LIST_COLUMNS = (*COLUMNS, Column("template", "--template", "file"))
+
+
+def asked(job: Job) -> CalcOptions:
+    grid = dict(zip(job.words[::2], job.words[1::2], strict=True)).get("--grid")
+    return CalcOptions(path=job.folder, grid_mm=None if grid is None else float(grid))
+
+
+NIGHT = Night("verify", "verification.json", WORDS, ("gamma",), lambda *_: {"gamma": 98.5}, asked)
+
+
+class Cases:
+    """Patients of one file each, and a command that ends as it is told."""
+
+    def __init__(self, place: Path, *names: str) -> None:
+        self.place, self.out = place, place / "out"
+        self.jobs = CaseList(tuple(self.job(name) for name in names), ",")
+        self.ends: dict[str, int | BaseException] = {}
+        self.ran: list[str] = []
+
+    def job(self, name: str, *words: str) -> Job:
+        folder = self.place / "patients" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "RTPLAN.dcm").write_bytes(name.encode())
+        return Job(name, folder, words, {})
+
+    def run(self, words: list[str], tell: Callable[[str], None]) -> tuple[int, str]:
+        out = Path(words[words.index("--out") + 1])
+        self.ran.append(out.name)
+        assert self.table()[out.name]["outcome"] == "started"
+        assert not out.exists()
+        tell("calculating ...")
+        end = self.ends.get(out.name, 0)
+        if isinstance(end, BaseException):
+            raise end
+        if end not in (0, 1, 2):
+            return (
+                end,
+                f"reading ...\nrefused: code {end}\n" if end == 3 else "Traceback\nMemoryError",
+            )
+        job = next(job for job in self.jobs.jobs if job.name == out.name)
+        self.write(job, out, {0: "PASS", 1: "FAIL", 2: "REVIEW"}[end])
+        return end, "reading ...\n"
+
+    def write(self, job: Job, out: Path, outcome: str) -> None:
+        out.mkdir(parents=True)
+        (out / "RTDOSE.dcm").write_bytes(b"dose")
+        seen = [{"name": "RTPLAN.dcm", "kind": "RTPLAN", "used": True}]
+        record = {
+            "program": program(),
+            "engine": {},
+            "inputs": [one | {"sha256": file_sha256(job.folder / one["name"])} for one in seen],
+            "choices": {"options": options_record(asked(job), out)},
+            "outputs_sha256": {"RTDOSE.dcm": file_sha256(out / "RTDOSE.dcm")},
+        }
+        values = {"schema": "dosecalc-verification/1", "outcome": outcome, "record": record}
+        (out / "verification.json").write_text(json.dumps(values))
+
+    def night(self, **ends: int | BaseException) -> int:
+        self.ends.update(ends)
+        self.ran.clear()
+        return run_night(NIGHT, self.jobs, self.out, force=False, run=self.run)[0]
+
+    def table(self) -> dict[str, dict[str, str]]:
+        with (self.out / "summary.csv").open(encoding="utf-8", newline="") as stream:
+            return {row["case"]: row for row in csv.DictReader(stream)}
+
+
+@pytest.mark.parametrize(
+    ("ends", "code"),
+    [
+        ({"a": 0, "b": 0}, 0),
+        ({"a": 2, "b": 0}, 2),
+        ({"a": 2, "b": 1}, 1),
+        ({"a": 1, "b": 3}, 3),
+        ({"a": 70, "b": 3}, 70),
+        ({"a": 0, "b": -9}, 70),
+    ],
+)
+def test_the_worst_case_is_the_exit_code(tmp_path: Path, ends: dict[str, int], code: int) -> None:
+    cases = Cases(tmp_path, "a", "b")
+    assert cases.night(**ends) == code
+    assert cases.ran == ["a", "b"]
+    assert {row["exit_code"] for row in cases.table().values()} == {str(e) for e in ends.values()}
+
+
+def test_what_ends_a_case_is_a_row_and_the_others_go_on(tmp_path: Path) -> None:
+    cases = Cases(tmp_path, "one", "two", "three")
+    assert cases.night(one=70, two=3) == 70
+    table = cases.table()
+    assert [table[name]["outcome"] for name in table] == ["CRASHED", "REFUSED", "PASS"]
+    assert table["one"]["error"] == "MemoryError"
+    assert table["two"]["error"] == "code 3"
+    assert (table["three"]["error"], table["three"]["gamma"]) == ("", "98.5")
+    assert "Traceback" in (cases.out / "one.crash.txt").read_text()
+    assert cases.night(one=0, two=2) == 2
+    assert cases.ran == ["one", "two"]
+    assert not (cases.out / "one.crash.txt").exists()
+
+
+def test_finished_cases_are_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cases = Cases(tmp_path, "a", "b")
+    assert cases.night(a=1) == 1
+    before = cases.table()
+    assert cases.night() == 1
+    assert cases.ran == []
+    assert "a: FAIL, done before, left alone" in capsys.readouterr().err
+    assert cases.table() == before
+    # The table can be lost: what counts is what lies in the folders.
+    (cases.out / "summary.csv").unlink()
+    assert cases.night() == 1
+    assert cases.ran == []
+    assert cases.table()["a"]["outcome"] == "FAIL"
+
+
+@pytest.mark.parametrize("what", ["input", "added", "output", "options", "version", "record"])
+def test_what_changed_is_done_again(tmp_path: Path, what: str) -> None:
+    cases = Cases(tmp_path, "a", "b")
+    assert cases.night() == 0
+    folder, out = tmp_path / "patients" / "a", cases.out / "a"
+    if what == "input":
+        (folder / "RTPLAN.dcm").write_bytes(b"a later version")
+    elif what == "added":
+        (folder / "another.dcm").write_bytes(b"")
+    elif what == "output":
+        (out / "RTDOSE.dcm").write_bytes(b"other")
+    elif what == "options":
+        changed = (cases.job("a", "--grid", "3"), cases.job("b"))
+        cases.jobs = CaseList(changed, ",")
+    else:
+        values = json.loads((out / "verification.json").read_text())
+        if what == "version":
+            values["record"]["program"]["version"] = "0.0.9"
+        (out / "verification.json").write_text("{" if what == "record" else json.dumps(values))
+    assert cases.night() == 0
+    assert cases.ran == ["a"]
+
+
+def test_a_result_of_before_is_not_left_beside_a_refusal(tmp_path: Path) -> None:
+    cases = Cases(tmp_path, "a")
+    assert cases.night() == 0
+    (tmp_path / "patients" / "a" / "RTPLAN.dcm").write_bytes(b"a later version")
+    assert cases.night(a=3) == 3
+    assert not (cases.out / "a").exists()
+
+
+def test_signed_results_and_foreign_files_stay(tmp_path: Path) -> None:
+    cases = Cases(tmp_path, "a", "b")
+    assert cases.night() == 0
+    for name, file in (("a", "decisions.json"), ("b", "thesis.tex")):
+        (cases.out / name / file).write_text("{}")
+        (tmp_path / "patients" / name / "RTPLAN.dcm").write_bytes(b"a later version")
+    assert cases.night() == 3
+    assert cases.ran == []
+    assert "decisions of named persons" in cases.table()["a"]["error"]
+    assert "thesis.tex" in cases.table()["b"]["error"]
+    assert (cases.out / "a" / "verification.json").exists()
+
+
+def test_an_interrupted_night_stops_and_goes_on(tmp_path: Path) -> None:
+    cases = Cases(tmp_path, "a", "b", "c")
+    assert cases.night(b=KeyboardInterrupt()) == 130
+    assert cases.ran == ["a", "b"]
+    assert cases.table()["b"]["outcome"] == "INTERRUPTED"
+    assert "c" not in cases.table()
+    assert cases.night(b=130) == 130
+    assert cases.night(b=0) == 0
+    assert cases.ran == ["b", "c"]
+
+
+def test_what_a_night_died_in_comes_last_in_the_next(tmp_path: Path) -> None:
+    cases = Cases(tmp_path, "a", "b")
+    with pytest.raises(SystemError):
+        cases.night(a=SystemError("killed"))
+    assert cases.table()["a"]["outcome"] == "started"
+    assert cases.night(a=0) == 0
+    assert cases.ran == ["b", "a"]
+
+
+def test_a_folder_that_is_missing_is_told_before_the_night(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases = Cases(tmp_path, "a", "b")
+    (tmp_path / "patients" / "b" / "RTPLAN.dcm").unlink()
+    (tmp_path / "patients" / "b").rmdir()
+    assert refuse_early(cases.jobs, lambda _: None) == ["b"]
+    assert "b will be refused" in capsys.readouterr().err
+    assert cases.night() == 3
+    assert "is not a folder" in cases.table()["b"]["error"]
+
+
+def test_another_table_is_not_replaced(tmp_path: Path) -> None:
+    cases = Cases(tmp_path, "a")
+    cases.out.mkdir()
+    (cases.out / "summary.csv").write_text("my,own,table\n")
+    with pytest.raises(InputError, match="not a table of this command"):
+        cases.night()
+    assert (cases.out / "summary.csv").read_text() == "my,own,table\n"
+
+
+def test_a_case_runs_in_a_process_of_its_own() -> None:
+    said: list[str] = []
+    code, told = _in_a_process(["info", "/nowhere"], said.append)
+    assert code == 3
+    assert "refused: /nowhere" in told
+    assert said[-1].startswith("refused: ")
+
+
+def listed(place: Path, *lines: str) -> Path:
+    path = place / "list.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["folder,colour", "a,red"], "columns folder, colour"),
+        (["case,machine", "a,b"], "folder is needed"),
+        (["folder,folder", "a,b"], "each may be once"),
+        (["folder,machine", "a"], "line 2: another number of cells"),
+        (["folder,machine", ",b"], "line 2: no folder"),
+        (["folder", "a", "A"], "several cases are named"),
+        (["case,folder", "../up,a"], "cannot be the name of a folder"),
+        (["case,folder", "summary.csv,a"], "cannot be the name of a folder"),
+        (["case,folder", "a:b,a"], "cannot be the name of a folder"),
+        (["folder,incomplete", "a,maybe"], "write yes or no"),
+        (["folder"], "no case"),
+        ([""], "folder is needed"),
+    ],
+)
+def test_lists_without_sense_are_refused(
+    tmp_path: Path, lines: Sequence[str], message: str
+) -> None:
+    with pytest.raises(InputError, match=message.replace("(", r"\(")):
+        read_list(listed(tmp_path, *lines), LIST_COLUMNS)
+
+
+def test_cells_become_words(tmp_path: Path) -> None:
+    header = "Folder,machine,recorded_densities,incomplete,template,override"
+    line = "p/1,6X=generic-6mv|10X=own/linac.json,yes,no,t.toml,A=1.0|B=steel"
+    (job,) = read_list(listed(tmp_path, header, line, ",,,,,"), LIST_COLUMNS).jobs
+    assert (job.name, job.folder) == ("1", tmp_path / "p" / "1")
+    assert job.words == (
+        *("--machine", "6X=generic-6mv", "--machine", f"10X={tmp_path / 'own' / 'linac.json'}"),
+        *("--override", "A=1.0", "--override", "B=steel", "--recorded-densities"),
+        *("--template", str(tmp_path / "t.toml")),
+    )
+
+
+def test_lists_of_other_spreadsheets(tmp_path: Path) -> None:
+    """Semicolons, a mark at the beginning, decimal commas; and words that hold for all."""
+    path = listed(tmp_path, "\ufeffFolder;Grid;machine;couch", "thorax;2,5;a;T1|T2")
+    found = read_list(path, LIST_COLUMNS, {"machine": "own.json"})
+    assert found.delimiter == ";"
+    # What is typed with the command lies where it is typed, not where the list lies.
+    machine = str(Path("own.json").resolve())
+    assert found.jobs[0].words == (
+        *("--machine", machine, "--couch", "T1", "--couch", "T2", "--grid", "2.5"),
+    )
+
+
+def test_tables_are_parted_like_the_list(tmp_path: Path) -> None:
+    cases: Any = Cases(tmp_path, "a")
+    cases.jobs = CaseList(cases.jobs.jobs, ";")
+    cases.table = lambda: {"a": {"outcome": "started"}}
+    assert cases.night() == 0
+    first, second = (cases.out / "summary.csv").read_text().splitlines()
+    assert first.startswith("case;outcome;")
+    assert ";98,5;" in second
+    cases.night()
+    assert cases.ran == []

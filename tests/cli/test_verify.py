@@ -1,0 +1,116 @@
+"""``dosecalc verify`` from a patient folder to its report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from pypdf import PdfReader
+
+from dosecalc.cli.main import FAILED, PASSED, REFUSED, REVIEW, main
+from dosecalc.report.record import file_sha256
+from tests.planted.errors import PLAN_ERRORS
+from tests.planted.patients import PLAN, Patient, edit, thorax_patient
+
+OPTIONS = [
+    "--machine", "generic-6mv", "--hu-curve", "generic-120kvp", "--recorded-densities",
+    "--couch", "COUCH", "--bolus", "BOLUS", "--grid", "4", "--directions", "48", "--no-progress",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Patient:
+    found = thorax_patient(tmp_path_factory.mktemp("verify") / "patient")
+    edit(found.folder, PLAN, lambda plan: setattr(plan, "RTPlanLabel", "<script>alert(1)</script>"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def passed(patient: Patient, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "verification"
+    assert main(["verify", str(patient.folder), *OPTIONS, "--out", str(out)]) == PASSED
+    return out
+
+
+def test_report_says_what_was_found_and_what_was_not_checked(passed: Path) -> None:
+    values = json.loads((passed / "verification.json").read_text())
+    assert values["schema"] == "dosecalc-verification/1"
+    assert values["outcome"] == "PASS"
+    assert {f["rule"] for f in values["findings"]} >= {
+        "prescription", "beam dose", "hand check", "gamma", "displacement", "single beam",
+        "target mean", "point dose",
+    }  # fmt: skip
+    assert any("calibration" in line for line in values["not_checked"])
+    assert any("contours" in line for line in values["shared_inputs"])
+    assert values["record"]["outputs_sha256"]["RTDOSE.dcm"]
+    page = (passed / "report.html").read_text()
+    for said in ("PASS", "signed by a named person", "Not a medical device", "Not checked"):
+        assert said in page
+    assert "conforming" not in page
+    assert values["record"]["machine_models"]["generic-6mv"]["machine_sha256"] in page
+    # What a patient's file says is shown and does nothing.
+    assert "<script>alert" not in page and "&lt;script&gt;" in page
+
+
+def test_every_file_of_a_verification_is_in_its_record(passed: Path) -> None:
+    names = {path.name for path in passed.iterdir()}
+    assert names == {"report.html", "report.pdf", "verification.json", "RTDOSE.dcm"}
+    written = json.loads((passed / "verification.json").read_text())["record"]["outputs_sha256"]
+    assert written == {name: file_sha256(passed / name) for name in names - {"verification.json"}}
+    assert (passed / "report.pdf").read_bytes()[:5] == b"%PDF-"
+
+
+def test_french_where_asked_for(patient: Patient, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    coarse = [*OPTIONS[:-5], "--grid", "8", "--directions", "48", "--no-progress"]
+    main(["verify", str(patient.folder), *coarse, "--language", "fr", "--out", str(out)])
+    assert '<html lang="fr">' in (out / "report.html").read_text()
+    text = PdfReader(out / "report.pdf").pages[0].extract_text()
+    assert "Non v\u00e9rifi\u00e9" in text and "Not checked" not in text
+
+
+def test_exit_codes_and_nothing_half_written(patient: Patient, tmp_path: Path) -> None:
+    outcomes = {"MU x fractions": FAILED, "collimator +2 degrees": REVIEW}
+    for error in PLAN_ERRORS:
+        if error.name in outcomes:
+            place, out = tmp_path / error.name.replace(" ", "-"), tmp_path / f"out-{error.name}"
+            shutil.copytree(patient.folder, place)
+            error.plant(place)
+            code = main(["verify", str(place), *OPTIONS, "--out", str(out)])
+            assert code == outcomes[error.name]
+            assert json.loads((out / "verification.json").read_text())["outcome"] != "PASS"
+    out = tmp_path / "refused"
+    assert main(["verify", str(patient.folder), *OPTIONS[2:], "--out", str(out)]) == REFUSED
+    assert not out.exists()
+
+
+def test_pencil_beam_cannot_clear_a_lung_plan(patient: Patient, tmp_path: Path) -> None:
+    options = [word for word in OPTIONS if word not in ("--directions", "48")]
+    out = tmp_path / "out"
+    command = ["verify", str(patient.folder), *options, "--engines", "pencil-beam"]
+    assert main([*command, "--out", str(out)]) != PASSED
+    values = json.loads((out / "verification.json").read_text())
+    assert any(f["rule"] == "validity" and f["outcome"] == "REVIEW" for f in values["findings"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--engines", "pencil-bean"], "pencil-bean"),
+        (["--engines", "pencil-beam", "--directions", "48"], "--directions"),
+        (["--template", "no-such.toml"], "no-such.toml"),
+        (["--tolerances", "no-such.toml"], "no-such.toml"),
+    ],
+)
+def test_wrong_options_are_refused(
+    words: list[str], message: str, patient: Patient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(patient.folder), *OPTIONS[:4], "--no-progress", *words]) == REFUSED
+    assert message in capsys.readouterr().err
+
+
+def test_recipes_are_not_verified(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "slab-lung-6mv-5x5"]) == REFUSED
+    assert "recipe" in capsys.readouterr().err

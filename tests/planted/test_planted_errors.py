@@ -1,0 +1,128 @@
+"""A right plan passes; none of the planted errors may."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from dosecalc.cli._examine import VerifyOptions, examine
+from dosecalc.cli._show import Stages
+from dosecalc.data.machines import load_machine
+from dosecalc.errors import DosecalcError
+from dosecalc.verify.outcome import Outcome
+from dosecalc.verify.verification import Verification
+from tests.planted.errors import CLIPPED, DICOM_ERRORS, PLAN_ERRORS, Planted
+from tests.planted.patients import Patient, lung_patient, thorax_patient
+
+# On a real CT, those that do not repeat what the phantom shows.
+ON_REAL_CT = ("MU x 1.05", "collimator +2 degrees", "one MLC bank 1 mm off", "isocentre +5 mm",
+              "dose grid half a voxel off")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def thorax(tmp_path_factory: pytest.TempPathFactory) -> Patient:
+    return thorax_patient(tmp_path_factory.mktemp("thorax") / "patient")
+
+
+@pytest.fixture(scope="module")
+def lung(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Patient:
+    return lung_patient(samples, tmp_path_factory.mktemp("lung") / "patient")
+
+
+def verified(folder: Path, words: dict[str, object]) -> Verification:
+    return examine(VerifyOptions.from_words(path=folder, **words), Stages(shown=False))[1]  # type: ignore[arg-type]
+
+
+def planted_in(patient: Patient, error: Planted, place: Path) -> Verification:
+    shutil.copytree(patient.folder, place)
+    error.plant(place)
+    return verified(place, patient.words | error.words)
+
+
+def spoken(found: Verification) -> set[str]:
+    return {finding.rule for finding in found.findings if finding.outcome != Outcome.PASS}
+
+
+def test_the_right_plan_passes(thorax: Patient) -> None:
+    found = verified(thorax.folder, thorax.words)
+    assert spoken(found) == set()
+    assert found.outcome == Outcome.PASS
+
+
+@pytest.mark.parametrize("error", PLAN_ERRORS, ids=lambda e: e.name)
+def test_errors_that_calculate_are_found(thorax: Patient, error: Planted, tmp_path: Path) -> None:
+    try:
+        found = planted_in(thorax, error, tmp_path / "patient")
+    except DosecalcError:
+        return
+    assert found.outcome in (Outcome.REVIEW, Outcome.FAIL)
+    assert spoken(found) & set(error.rules)
+
+
+@pytest.mark.parametrize("error", DICOM_ERRORS, ids=lambda e: e.name)
+def test_errors_that_must_not_calculate_are_refused(
+    thorax: Patient, error: Planted, tmp_path: Path
+) -> None:
+    with pytest.raises(DosecalcError):
+        planted_in(thorax, error, tmp_path / "patient")
+
+
+@pytest.mark.parametrize("lost", ["recorded_densities", "couch", "bolus"])
+def test_lost_densities_are_found(thorax: Patient, lost: str, tmp_path: Path) -> None:
+    """Couch, bolus or overrides that the planning system used and the calculation did not."""
+    words = {key: value for key, value in thorax.words.items() if key != lost}
+    if lost == "recorded_densities":
+        words |= {"overrides": ("BOLUS=1.0", "COUCH=0.4")}
+    assert "densities" in spoken(verified(thorax.folder, words))
+
+
+def test_another_scanners_curve_is_found(thorax: Patient, tmp_path: Path) -> None:
+    shipped = files("dosecalc.data.kernels.hu_curves").joinpath("generic-120kvp.json")
+    curve = json.loads(shipped.read_text()) | {"manufacturer": "Another", "kvp": 80}
+    own = tmp_path / "other-scanner.json"
+    own.write_text(json.dumps(curve))
+    found = verified(thorax.folder, thorax.words | {"hu_curve": str(own)})
+    assert spoken(found) >= {"HU curve"} and found.outcome != Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("sha256", "until", "outcome"),
+    [(None, "2999-12-31", Outcome.PASS), (None, "2020-01-01", Outcome.FAIL),
+     ("0" * 64, "2999-12-31", Outcome.FAIL)],
+    ids=["commissioned", "past its day", "another model file"],
+)  # fmt: skip
+def test_stale_models_are_found(
+    thorax: Patient, sha256: str | None, until: str, outcome: Outcome, tmp_path: Path
+) -> None:
+    digest = sha256 or load_machine("generic-6mv").provenance["machine_sha256"]
+    own = tmp_path / "tolerances.toml"
+    own.write_text(
+        f'[[commissioned]]\nlinac = "generic-6mv"\nsha256 = "{digest}"\nvalid_until = {until}\n'
+    )
+    options = VerifyOptions.from_words(path=thorax.folder, tolerances=own, **thorax.words)
+    found = examine(options, Stages(shown=False))[1]
+    assert found.outcome == outcome
+    assert {f.outcome for f in found.findings if f.rule == "machine model"} == {outcome}
+
+
+def test_order_of_the_files_changes_nothing(thorax: Patient, tmp_path: Path) -> None:
+    """Slices are sorted by where they lie: names say nothing."""
+    place = tmp_path / "patient"
+    shutil.copytree(thorax.folder, place)
+    slices = sorted((place / "CT").iterdir())
+    for number, path in enumerate(slices):
+        path.rename(path.with_name(f"renamed{(number * 37) % len(slices):04d}.dcm"))
+    assert verified(place, thorax.words).outcome == Outcome.PASS
+
+
+@pytest.mark.samples
+def test_on_a_real_ct(lung: Patient, tmp_path: Path) -> None:
+    clean = verified(lung.folder, lung.words)
+    assert (spoken(clean), clean.outcome) == (set(), Outcome.PASS)
+    for error in (CLIPPED, *(one for one in PLAN_ERRORS if one.name in ON_REAL_CT)):
+        found = planted_in(lung, error, tmp_path / error.name.replace(" ", "-"))
+        assert spoken(found) & set(error.rules), error.name
