@@ -6,13 +6,15 @@ import json
 import shutil
 from pathlib import Path
 
+import pydicom
 import pytest
+from pydicom.dataset import Dataset
 from pypdf import PdfReader
 
 from dosecalc.cli.main import FAILED, PASSED, REFUSED, REVIEW, main
 from dosecalc.report.record import file_sha256
 from tests.planted.errors import PLAN_ERRORS
-from tests.planted.patients import PLAN, Patient, edit, thorax_patient
+from tests.planted.patients import DOSE, PLAN, Patient, edit, thorax_patient
 
 OPTIONS = [
     "--machine", "generic-6mv", "--hu-curve", "generic-120kvp", "--recorded-densities",
@@ -69,6 +71,34 @@ def test_french_where_asked_for(patient: Patient, tmp_path: Path) -> None:
     assert '<html lang="fr">' in (out / "report.html").read_text()
     text = PdfReader(out / "report.pdf").pages[0].extract_text()
     assert "Non v\u00e9rifi\u00e9" in text and "Not checked" not in text
+
+
+def test_dose_in_the_air_around_the_patient_is_not_judged_and_said(
+    patient: Patient, passed: Path, tmp_path: Path
+) -> None:
+    """What a planning system writes into air concerns nobody; hidden it must not be."""
+
+    def corner(data: Dataset) -> None:
+        values = data.pixel_array.copy()
+        values[:, :4, :4] = values.max()
+        data.PixelData = values.tobytes()
+
+    place, out = tmp_path / "patient", tmp_path / "out"
+    shutil.copytree(patient.folder, place)
+    edit(place, DOSE, corner)
+    assert main(["verify", str(place), *OPTIONS, "--out", str(out)]) == PASSED
+    found, before = (
+        json.loads((folder / "verification.json").read_text()) for folder in (out, passed)
+    )
+    for same in ("gamma", "largest_difference"):
+        assert found[same] == before[same]
+
+    def left_out(values: dict[str, list[str]]) -> int:
+        said = [line for line in values["not_checked"] if "in the air" in line]
+        return int(said[0].split(": ")[1].split()[0]) if said else 0
+
+    planes = pydicom.dcmread(place / DOSE).NumberOfFrames
+    assert left_out(found) - left_out(before) == 16 * planes
 
 
 def test_exit_codes_and_nothing_half_written(patient: Patient, tmp_path: Path) -> None:

@@ -81,6 +81,8 @@ def test_every_finding_is_said_in_french() -> None:
     for finding in verification().findings:
         if finding.rule != "goal":  # the department's own words
             assert french.sentence(finding.sentence) != finding.sentence, finding.sentence
+    for line in verification().not_checked:
+        assert french.sentence(line) != line, line
 
 
 def test_page_fetches_nothing_and_runs_nothing_of_a_patient() -> None:

@@ -82,3 +82,22 @@ def test_what_cannot_be_compared_is_refused():
         dose_difference(dose(1.0), dose(1.0), normalisation=100.0)
     with pytest.raises(InputError, match="0 to 100"):
         dose_difference(dose(1.0), dose(1.0), threshold_percent=101)
+
+
+def test_only_points_within_a_choice_count():
+    reference, evaluated = np.full(GRID.shape, 5.0), np.full(GRID.shape, 5.1)
+    evaluated[3, 4, 5] = 1.0
+    within = np.ones(GRID.shape, dtype=bool)
+    within[:, 4] = False
+    found = dose_difference(dose(reference), dose(evaluated), within=within)
+    assert found.worst_percent == pytest.approx(2.0, abs=1e-4)
+    assert found.points == 7600
+    assert np.isnan(found.percent[:, 4]).all() and not np.isnan(found.percent[within]).any()
+    with pytest.raises(InputError, match="choice"):
+        dose_difference(dose(2.0), dose(2.0), within=np.zeros(GRID.shape, dtype=bool))
+
+
+@pytest.mark.parametrize("within", [np.ones((20, 20, 19), bool), np.ones(GRID.shape)])
+def test_a_choice_on_another_grid_or_of_numbers_is_refused(within):
+    with pytest.raises(InputError, match="truth values"):
+        dose_difference(dose(2.0), dose(2.0), within=within)

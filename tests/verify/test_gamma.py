@@ -51,6 +51,23 @@ def test_an_even_dose_that_is_off_has_the_gamma_of_its_difference(local, expecte
     assert result.pass_percent == 100
 
 
+def test_only_points_within_a_choice_count_and_all_are_searched():
+    """A dose moved by a voxel is found beyond the edge of what may count."""
+    moved = dose(field(GRID, shift=3.0))
+    within = np.zeros(GRID.shape, dtype=bool)
+    within[5:15, :, 8:12] = True
+    whole = gamma_index(dose(field(GRID)), moved, GammaCriteria(3, 2))
+    part = gamma_index(dose(field(GRID)), moved, GammaCriteria(3, 2), within=within)
+    known = ~np.isnan(part.gamma)
+    assert np.array_equal(known, within & ~np.isnan(whole.gamma))
+    assert part.gamma[known] == pytest.approx(whole.gamma[known], abs=CLOSE)
+    assert (part.points, part.pass_percent) == (np.count_nonzero(known), 100)
+    assert whole.pass_percent < 90
+    for wrong, said in ((within[1:], "truth values"), (within & False, "choice")):
+        with pytest.raises(InputError, match=said):
+            gamma_index(dose(field(GRID)), moved, GammaCriteria(3, 2), within=wrong)
+
+
 def test_a_shift_has_the_gamma_of_its_distance():
     """A ramp steep enough that only the way to the right dose counts: 1 mm of 2 mm."""
     ramp = np.broadcast_to(GRID.centres("x") + 40, GRID.shape)

@@ -113,8 +113,8 @@ def dose_difference(
     points = int(np.count_nonzero(counts))
     if points == 0:
         raise InputError(
-            f"dose difference: no reference dose reaches {threshold:g} % of {full:g} "
-            f"{reference.unit}; lower the threshold or the normalisation dose"
+            f"dose difference: no reference dose{of_choice(within)} reaches {threshold:g} % of "
+            f"{full:g} {reference.unit}; lower the threshold or the normalisation dose"
         )
     found = on_grid(evaluated, reference.grid)
     used = counts & ~np.isnan(found)
@@ -144,6 +144,11 @@ def chosen(within: NDArray[np.bool_] | None, grid: Grid, what: str) -> NDArray[n
             f"of the reference's shape {grid.shape} are needed"
         )
     return found
+
+
+def of_choice(within: NDArray[np.bool_] | None) -> str:
+    """Words for messages: whose doses were looked at."""
+    return "" if within is None else " within the choice of points"
 
 
 def on_grid(dose: Dose, grid: Grid) -> NDArray[np.float64]:

@@ -25,7 +25,7 @@ from dosecalc.core.gamma import ACCURACY, gamma_of_points, prepare_search
 from dosecalc.errors import GeometryError, InputError
 from dosecalc.model import Dose, Grid
 from dosecalc.model._checks import finite, positive, read_only
-from dosecalc.verify.difference import chosen
+from dosecalc.verify.difference import chosen, of_choice
 
 __all__ = ["GammaCriteria", "GammaResult", "gamma_at_points", "gamma_index"]
 
@@ -209,8 +209,8 @@ def gamma_index(
     points = int(np.count_nonzero(counts))
     if points == 0:
         raise InputError(
-            f"gamma: no reference dose reaches {criteria.threshold_percent:g} % of "
-            f"{normalisation:g} {reference.unit}; lower the threshold or the normalisation dose"
+            f"gamma: no reference dose{of_choice(within)} reaches {criteria.threshold_percent:g} % "
+            f"of {normalisation:g} {reference.unit}; lower the threshold or the normalisation dose"
         )
     axes = [reference.grid.centres(axis) for axis in "zyx"]
     inside_z, inside_y, inside_x = (
