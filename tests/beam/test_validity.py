@@ -97,6 +97,13 @@ def test_notes_say_what_was_assumed() -> None:
     assert not any("jaws" in note for note in notes)
 
 
+def test_notes_are_of_beams_that_fit() -> None:
+    """Leaves of another collimator have no openings on this one."""
+    other = beam(point(0, leaves=leaves(-2, 2, 6)), leaf_boundaries=LEAF_EDGES[:-1])
+    with pytest.raises(OutsideValidityError, match=r"6 leaf pairs.*7"):
+        beam_notes(other, machine())
+
+
 def test_notes_count_the_mu_through_small_openings() -> None:
     model = machine(limits=replace(machine().limits, field_min_mm=10.0))
     small = np.array([leaves(0, 0)[0], [0, 0, 0, 6, 0, 0, 0]])

@@ -28,12 +28,14 @@ class Planted:
     plant : callable(folder)
     rules : of which one at least has to speak; empty where the folder must be refused
     words : changes of the options
+    refusal : words of the message, where it must be refused
     """
 
     name: str
     plant: Callable[[Path], None]
     rules: tuple[str, ...] = ()
     words: dict[str, Any] = field(default_factory=dict)
+    refusal: str = ""
 
 
 def _nothing(_folder: Path) -> None:
@@ -291,18 +293,46 @@ CLIPPED = Planted("HU clipped", _ct(_clip), ("CT numbers",))
 """Of a CT that has numbers to clip."""
 
 DICOM_ERRORS = (
-    Planted("6 for 10 MV", _each_beam(_ten_mv)),
-    Planted("FFF for flat", _each_beam(_fff)),
-    Planted("another machine", _nothing, words={"machines": ("generic-6mv-hd120",)}),
-    Planted("control-point weights not normalised", _each_beam(_weights)),
-    Planted("wedge turned", _each_beam(_wedge)),
-    Planted("a CT slice missing", _drop_slice),
-    Planted("another CT of the same patient", _other_series),
-    Planted("structure set of another frame", lambda f: edit(f, STRUCTURES, _frame)),
-    Planted("NaN in the dose", _dose(_not_a_number)),
-    Planted("duplicate beam number", _plan(_same_number)),
-    Planted("two PatientIDs", _dose(_other_patient)),
-    Planted("no HU curve named", _nothing, words={"hu_curve": None}),
-    Planted("body contour lost", _nothing, words={"body": "NO SUCH"}),
+    Planted("6 for 10 MV", _each_beam(_ten_mv), refusal="the plan says 10 MV"),
+    Planted("FFF for flat", _each_beam(_fff), refusal="fluence mode is FFF"),
+    Planted(
+        "another machine",
+        _nothing,
+        words={"machines": ("generic-6mv-agility",)},
+        refusal="model of the planned machine",
+    ),
+    Planted(
+        "no such machine",
+        _nothing,
+        words={"machines": ("generic-6mv-hd120",)},
+        refusal="no machine model is named",
+    ),
+    Planted(
+        "control-point weights not normalised",
+        _each_beam(_weights),
+        refusal="FinalCumulativeMetersetWeight",
+    ),
+    Planted("wedge turned", _each_beam(_wedge), refusal="wedge"),
+    Planted("a CT slice missing", _drop_slice, refusal="1 are not in the folder"),
+    Planted(
+        "another CT of the same patient",
+        _other_series,
+        refusal="structure set refers to is not in the folder",
+    ),
+    Planted(
+        "structure set of another frame",
+        lambda f: edit(f, STRUCTURES, _frame),
+        refusal="differ in frame of reference",
+    ),
+    Planted("NaN in the dose", _dose(_not_a_number), refusal="nan, not a finite number"),
+    Planted("duplicate beam number", _plan(_same_number), refusal="unique beam numbers"),
+    Planted("two PatientIDs", _dose(_other_patient), refusal="2 patients"),
+    Planted("no HU curve named", _nothing, words={"hu_curve": None}, refusal="no HU curve"),
+    Planted(
+        "body contour lost",
+        _nothing,
+        words={"body": "NO SUCH"},
+        refusal="no structure is named 'NO SUCH'",
+    ),
 )
 """Errors that must not even calculate."""

@@ -67,7 +67,8 @@ def test_errors_that_calculate_are_found(thorax: Patient, error: Planted, tmp_pa
 def test_errors_that_must_not_calculate_are_refused(
     thorax: Patient, error: Planted, tmp_path: Path
 ) -> None:
-    with pytest.raises(DosecalcError):
+    assert error.refusal
+    with pytest.raises(DosecalcError, match=error.refusal):
         planted_in(thorax, error, tmp_path / "patient")
 
 

@@ -176,7 +176,8 @@ def _check_field(beam: Beam, machine: Machine, where: str) -> None:
 
 
 def beam_notes(beam: Beam, machine: Machine) -> tuple[str, ...]:
-    """Return what was assumed for a beam that `check_beam` accepts, in sentences to print."""
+    """Return what was assumed for a beam, in sentences to print; refuses what `check_beam` does."""
+    check_beam(beam, machine)
     where = f"beam {beam.number} ({beam.name})"
     notes = [f"{where}: planned on {beam.machine_name!r}, calculated with model {machine.name!r}"]
     for name, model in (("X", machine.jaws_x), ("Y", machine.jaws_y)):

@@ -130,6 +130,8 @@ def _prepare_patient(options: CalcOptions, stages: Stages) -> Prepared:
         )
     plan = _plan_of(case, options)
     machines = machines_for(plan, options.machines)
+    # Refuses models that do not fit the plan, before anything is calculated.
+    assumed = _machine_notes(plan, machines)
     with stages.stage("turning CT numbers and structures into densities and materials"):
         phantom, curve = _patient_phantom(case, options)
     rows = [(row.topic, row.sentence) for row in banner(case)]
@@ -153,7 +155,7 @@ def _prepare_patient(options: CalcOptions, stages: Stages) -> Prepared:
             "inside": options.inside,
         },
         facts=tuple(row for row in rows if row[0] != "note"),
-        notes=(*notes, *phantom.notes, *_machine_notes(plan, machines)),
+        notes=(*notes, *phantom.notes, *assumed),
         curve=curve,
     )
 

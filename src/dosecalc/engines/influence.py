@@ -1,8 +1,8 @@
 """The dose-influence matrix: dose per voxel and unit weight of every beamlet, by pencil beams.
 
-Beamlets of one beam are equal, so one is convolved (`pencil_beam`), and every voxel looks up what
-each beamlet within reach sends it. Only the softness of the spectrum and the profile differ
-from beamlet to beamlet; softness is taken at the voxel's ray, the profile at the beamlet.
+Beamlets of one beam are equal, so one is convolved (`pencil_convolution`), and every voxel looks
+up what each beamlet within reach sends it. Only the softness of the spectrum and the profile
+differ from beamlet to beamlet; softness is taken at the voxel's ray, the profile at the beamlet.
 """
 
 from __future__ import annotations
@@ -33,21 +33,15 @@ from dosecalc.core.influence import (
 from dosecalc.core.pencil import TERMS, Convolved, RadialTable
 from dosecalc.data.electrons import water_to_medium
 from dosecalc.engines.calibration import fluence_per_mu
-from dosecalc.engines.pencil_beam import (
-    FARTHEST_MM,
-    DoseSum,
-    PencilBeamSettings,
-    Scene,
+from dosecalc.engines.pencil_beam import DoseSum, PencilBeamSettings, field_dose, fluence_dose
+from dosecalc.engines.pencil_convolution import (
     Spread,
-    beam_scene,
     convolve,
-    field_dose,
-    fluence_dose,
     narrow_spread,
     shares_of,
-    usual_scales,
     wide_spread,
 )
+from dosecalc.engines.pencil_scene import FARTHEST_MM, Scene, beam_scene, usual_scales
 from dosecalc.engines.pencil_tables import PencilTerms
 from dosecalc.errors import GeometryError, InputError
 from dosecalc.model import Dose, Grid, Machine, PatientPosition, Phantom
@@ -249,7 +243,7 @@ def _influence(
     for grid in beams:
         single = beamlet_fluence(grid, machine, settings.pixel_mm)
         whole = _all_beamlets(grid, single, machine)
-        scene = beam_scene(phantom, whole, pencil, settings.reach_mm)
+        scene = beam_scene(phantom, whole, pencil.apart_mm, settings.reach_mm)
         lattice = _lattice(grid, machine, settings.reach_mm, columns, per_mu)
         before = int(counts.sum())
         count_beamlets(scene.geometry, lattice, points, counts)
