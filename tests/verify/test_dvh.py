@@ -73,6 +73,29 @@ def test_a_ball_in_a_gradient_has_the_volumes_of_its_caps():
     assert dvh.minimum_gy == pytest.approx(10.0 - gradient * radius, abs=near)
 
 
+@pytest.mark.parametrize("name", ["maximum_gy", "minimum_gy"])
+def test_the_ends_are_those_of_voxels_however_large_the_structure(name):
+    """Noise: every voxel is a peak or a pit, and cells of large structures are half a voxel."""
+    gray = np.random.default_rng(1).uniform(10, 20, GRID.shape).astype(np.float32)
+    dose, sign = Dose(GRID, gray, "medium"), 1 if name == "maximum_gy" else -1
+    x = GRID.centres("x")
+    ends = []
+    for half in (8.0, 16.0, 30.0):
+        inside = np.abs(x) < half
+        highest = (sign * gray[np.ix_(inside, inside, inside)]).max()
+        ends.append(sign * getattr(structure_dvh(box(half), dose), name))
+        assert ends[-1] == pytest.approx(highest, abs=0.01)
+    assert ends == sorted(ends)
+
+
+def test_a_peak_outside_is_no_maximum():
+    gray = np.full(GRID.shape, 2.0, np.float32)
+    gray[20, 20, 5] = 9.0  # x = -29 mm
+    assert structure_dvh(ball(25.0), Dose(GRID, gray, "medium")).maximum_gy == pytest.approx(2.0)
+    gray[20, 20, 20] = 5.0
+    assert structure_dvh(ball(25.0), Dose(GRID, gray, "medium")).maximum_gy == pytest.approx(5.0)
+
+
 def test_voxels_on_the_edge_count_by_the_part_that_is_inside():
     # The box ends in the middle of voxels: half of each edge voxel, a quarter of each edge.
     dvh = structure_dvh(box(9.0), along_x(GRID, 1.0, middle=100.0))

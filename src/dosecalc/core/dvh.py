@@ -21,6 +21,9 @@ from dosecalc.core.coverage import area_of_cells
 
 __all__ = ["Axis", "Layers", "Scale", "collect_layers"]
 
+# Rounding of where a cell ends, in voxels.
+_SLACK = 1e-9
+
 
 class Layers(NamedTuple):
     """Layers of a structure; n of them, in order of rising z.
@@ -155,6 +158,29 @@ def _collect_row(
 
 
 @jit
+def _touched(low: int, after: int, share: float, half: float) -> int:
+    """Voxel whose centre a cell touches that is `half` a voxel's share to each side; -1: none."""
+    if share <= half:
+        return low
+    return after if share >= 1.0 - half else -1
+
+
+@jit
+def _meet_centres(section: Any, j: int, span: Any, line: Any, columns: Any, reach: Any) -> None:
+    """Let the doses (nx,) of voxel centres count that a covered cell of a row touches.
+
+    The dose is highest and lowest at centres of voxels, which are corners of cells.
+    """
+    half = 0.5 * columns.size + _SLACK
+    for i in range(span[0], span[1]):
+        if section[j, i] >= 1.0:
+            voxel = _touched(columns.voxel[i], columns.after[i], columns.share[i], half)
+            if voxel >= 0:
+                reach[0] = min(reach[0], line[voxel])
+                reach[1] = max(reach[1], line[voxel])
+
+
+@jit
 def collect_layers(
     pieces: Any, starts: Any, layers: Any, rows: Any, columns: Any, gray: Any, step_z: float,
     scale: Any, change: Any, reach: Any,
@@ -194,7 +220,15 @@ def collect_layers(
             area_of_cells(pieces[starts[wanted] : starts[wanted + 1]], section, box)
             held = wanted
         _between_slices(gray, layers.middle[n], thickness / step_z, plane, rise)
+        below = min(max(int(np.floor(layers.middle[n])), 0), gray.shape[0] - 1)
+        above = min(below + 1, gray.shape[0] - 1)
+        aside = max(layers.middle[n] - below, 0.0) if above > below else 0.0
+        slice_at = _touched(below, above, aside, 0.5 * thickness / step_z + _SLACK)
         for j in range(box[0], box[1]):
+            row_at = _touched(rows.voxel[j], rows.after[j], rows.share[j], 0.5 * rows.size + _SLACK)
+            if slice_at >= 0 and row_at >= 0:
+                line = gray[slice_at, row_at]
+                _meet_centres(section, j, (box[2], box[3]), line, columns, reach)
             _between_rows(plane, rise, rows, j, lines)
             total += _collect_row(
                 section, j, (box[2], box[3]), thickness, lines, columns, scale, change, reach

@@ -31,11 +31,15 @@ Span = tuple[int, int]
 
 
 class Collected(NamedTuple):
-    """What a structure holds: doses (n,), Gy, falling; volumes (n,), cm3; their sum, cm3."""
+    """What a structure holds: doses (n,), Gy, falling; volumes (n,), cm3; their sum, cm3.
+
+    ends_gy : lowest and highest dose, which may be those of a point
+    """
 
     dose_gy: NDArray[np.float64]
     volumes_cm3: NDArray[np.float64]
     inside_cm3: float
+    ends_gy: tuple[float, float]
 
 
 class _Part(NamedTuple):
@@ -86,7 +90,10 @@ def collect(stack: SlabStack, dose: Dose, *, divisions: int | None = None) -> Co
     volumes = np.cumsum(change)[:-1]
     held = np.flatnonzero(volumes > _NOISE * total)[::-1]
     doses = scale.lowest + (held + 0.5) * scale.width
-    return Collected(np.clip(doses, *reach), volumes[held] * cell, total * cell)
+    # Cells are taken for linear, which no interpolated dose is quite: voxels are the bounds.
+    low, high = float(part.gray.min()), float(part.gray.max())
+    ends = max(float(reach[0]), low), min(float(reach[1]), high)
+    return Collected(np.clip(doses, *ends), volumes[held] * cell, total * cell, ends)
 
 
 def box_stack(lower: tuple[float, float, float], upper: tuple[float, float, float]) -> SlabStack:

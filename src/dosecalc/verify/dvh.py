@@ -51,6 +51,8 @@ class Dvh:
         Of each part.
     outside_cm3 : float
         Volume of the structure beyond the dose grid, about which nothing is known.
+    ends_gy : (lowest, highest) or None, Gy
+        Doses of points, which no part needs to hold; those of the parts if None.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Dvh:
     dose_gy: NDArray[np.float64]
     volumes_cm3: NDArray[np.float64]
     outside_cm3: float = 0.0
+    ends_gy: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for field in ("dose_gy", "volumes_cm3"):
@@ -67,6 +70,8 @@ class Dvh:
             raise InputError(f"DVH of {self.name!r}: one volume for each of one or more doses")
         if (np.diff(self.dose_gy) > 0).any() or (self.volumes_cm3 <= 0).any():
             raise InputError(f"DVH of {self.name!r}: doses must fall, volumes be above zero")
+        if self.minimum_gy > self.dose_gy[-1] or self.maximum_gy < self.dose_gy[0]:
+            raise InputError(f"DVH of {self.name!r}: {self.ends_gy} Gy leave out doses")
 
     @property
     def inside_cm3(self) -> float:
@@ -91,12 +96,12 @@ class Dvh:
     @property
     def minimum_gy(self) -> float:
         """Lowest dose, Gy; D98 is the safer number, as the lowest hangs on every contour point."""
-        return float(self.dose_gy[-1])
+        return float(self.dose_gy[-1]) if self.ends_gy is None else self.ends_gy[0]
 
     @property
     def maximum_gy(self) -> float:
-        """Highest dose, Gy."""
-        return float(self.dose_gy[0])
+        """Highest dose of any point, Gy; D2 or D0.03cc are the safer numbers."""
+        return float(self.dose_gy[0]) if self.ends_gy is None else self.ends_gy[1]
 
     @property
     def near_minimum_gy(self) -> float:
@@ -127,7 +132,9 @@ class Dvh:
         if not 0 <= percent <= 100:
             raise InputError(f"dose at {percent} % of the volume: 0 to 100 % is needed")
         middle = np.cumsum(self.volumes_cm3) - self.volumes_cm3 / 2
-        return float(np.interp(percent / 100 * self.inside_cm3, middle, self.dose_gy))
+        volumes = np.concatenate(([0.0], middle, [self.inside_cm3]))
+        doses = np.concatenate(([self.maximum_gy], self.dose_gy, [self.minimum_gy]))
+        return float(np.interp(percent / 100 * self.inside_cm3, volumes, doses))
 
     def dose_at_cm3(self, cm3: float) -> float:
         """Return the dose that the hottest `cm3` receive at least, Gy: D2cc for 2.
@@ -208,6 +215,7 @@ def structure_dvh(structure: Structure, dose: Dose, *, plane_spacing: float | No
         dose_gy=found.dose_gy,
         volumes_cm3=found.volumes_cm3,
         outside_cm3=outside if outside > _ROUNDING * total else 0.0,
+        ends_gy=found.ends_gy,
     )
 
 
