@@ -222,7 +222,7 @@ def cautions(phantom: Phantom, **changes) -> tuple[str, ...]:
 
 
 def test_says_where_it_is_not_to_be_trusted() -> None:
-    water = cube(40, 5.0, ("water", "lung"))
+    water = cube(40, 5.0, ("water", "lung", "cortical_bone"))
     assert cautions(water) == []
     (lung,) = cautions(with_lung(water))
     assert "below 0.6 g/cm3" in lung
@@ -233,6 +233,12 @@ def test_says_where_it_is_not_to_be_trusted() -> None:
     steel = with_solid(water, (np.abs(x) < 6) & (np.abs(y) < 6) & (np.abs(z) < 6), 0, 7.8)
     (metal,) = cautions(steel)
     assert "Monte Carlo" in metal
+    # The slabs of S3 and S4, whose errors docs/physics-pencil-beam.md states.
+    bone = with_solid(water, (y > -70) & (y < -40) & (np.abs(x + z) >= 0), 2, 1.85)
+    (dense,) = cautions(bone)
+    assert "above 1.5 g/cm3, 30 mm at most" in dense
+    thin = with_solid(water, (y > -70) & (y < -55) & (np.abs(x + z) >= 0), 2, 1.85)
+    assert cautions(thin) == []
     (narrow,) = cautions(water, field=(-3, 3, -25, 25))
     assert "6 mm wide" in narrow
 

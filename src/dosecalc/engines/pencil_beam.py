@@ -60,7 +60,7 @@ _NEAR_OF_ARCS_MM = 14.0
 
 # Where a pencil beam is not to be trusted: g/cm3, mm along a ray, and share of the field; the
 # first and last bit of a ray (g/cm2) may be half air.
-_LIGHT, _METAL, _LIGHT_MM, _SHARE, _SKIN_CM = 0.6, 2.5, 20.0, 0.05, 0.3
+_LIGHT, _DENSE, _METAL, _LONG_MM, _SHARE, _SKIN_CM = 0.6, 1.5, 2.5, 20.0, 0.05, 0.3
 
 Progress = Callable[[str, int, int], None]
 
@@ -335,14 +335,18 @@ def _cautions(scene: Scene, where: str) -> list[str]:
     ends = depth[..., :-1] < depth[..., -1:] - _SKIN_CM
     within = begun & ends
     found = []
-    light = fan.step_w * np.count_nonzero(within & (density < _LIGHT), axis=2)
-    share = float(np.mean(light > _LIGHT_MM))
-    if share > _SHARE:
-        found.append(
-            f"{where}: {100 * share:.0f} % of the field passes more than {_LIGHT_MM:g} mm of "
-            f"matter below {_LIGHT:g} g/cm3, {float(light.max()):.0f} mm at most; there a pencil "
-            "beam may be off by several per cent: use the collapsed cone or Monte Carlo"
-        )
+    for which, what, error in (
+        (density < _LIGHT, f"below {_LIGHT:g}", "be off by several per cent"),
+        (density > _DENSE, f"above {_DENSE:g}", "be off by 3 % of the maximum at its faces"),
+    ):
+        length = fan.step_w * np.count_nonzero(within & which, axis=2)
+        share = float(np.mean(length > _LONG_MM))
+        if share > _SHARE:
+            found.append(
+                f"{where}: {100 * share:.0f} % of the field passes more than {_LONG_MM:g} mm of "
+                f"matter {what} g/cm3, {float(length.max()):.0f} mm at most; there a pencil "
+                f"beam may {error}: use the collapsed cone or Monte Carlo"
+            )
     if float(density[within].max(initial=0.0)) > _METAL:
         found.append(
             f"{where}: the field passes matter above {_METAL:g} g/cm3, which a pencil beam takes "
