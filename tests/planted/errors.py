@@ -15,7 +15,7 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from tests.planted.patients import DOSE, PLAN, STRUCTURES, edit
+from tests.planted.patients import DOSE, PLAN, STRUCTURES, edit, replace_file
 
 __all__ = ["CLIPPED", "DICOM_ERRORS", "PLAN_ERRORS", "Planted"]
 
@@ -195,7 +195,7 @@ def _ct(change: Callable[[Dataset], None]) -> Callable[[Path], None]:
         for path in _slices(folder):
             data = pydicom.dcmread(path)
             change(data)
-            data.save_as(path)
+            replace_file(data, path)
 
     return apply
 
@@ -212,7 +212,7 @@ def _other_series(folder: Path) -> None:
         data.SeriesInstanceUID = series
         data.SOPInstanceUID = generate_uid(entropy_srcs=["planted", str(data.SOPInstanceUID)])
         data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
-        data.save_as(path)
+        replace_file(data, path)
 
 
 def _clip(data: Dataset) -> None:

@@ -37,7 +37,7 @@ from dosecalc.planning import conformal_beam
 from dosecalc.verify.dvh import structure_dvh
 from dosecalc.verify.judgement import beam_point, dose_at
 
-__all__ = ["Patient", "edit", "lung_patient", "thorax_patient"]
+__all__ = ["Patient", "edit", "lung_patient", "replace_file", "thorax_patient"]
 
 PLAN, STRUCTURES, DOSE = "RTPLAN.dcm", "RTSTRUCT.dcm", "RTDOSE.dcm"
 FINE = collapsed_cone.CollapsedConeSettings(directions=160)
@@ -55,7 +55,13 @@ def edit(folder: Path, name: str, change: Callable[[Dataset], None]) -> None:
     """Change a file of the folder as somebody else's software would."""
     data = pydicom.dcmread(folder / name)
     change(data)
-    data.save_as(folder / name)
+    replace_file(data, folder / name)
+
+
+def replace_file(data: Dataset, path: Path) -> None:
+    """Write a file anew: the old one may be linked to that of another patient."""
+    path.unlink()
+    data.save_as(path)
 
 
 def thorax_patient(folder: Path) -> Patient:
@@ -91,6 +97,8 @@ def thorax_patient(folder: Path) -> Patient:
 def lung_patient(samples: Path, folder: Path) -> Patient:
     """Real thorax CT with fields that are nowhere symmetric on its target."""
     shutil.copytree(samples / "lung1-001-tcia", folder)
+    (given,) = folder.glob("RTSTRUCT*")
+    given.rename(folder / STRUCTURES)
     case = import_folder(folder, incomplete_ok=True)
     assert case.ct is not None and case.structures is not None
     target = case.structures["PTV-1"]

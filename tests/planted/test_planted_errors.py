@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -18,10 +19,6 @@ from dosecalc.verify.verification import Verification
 from tests.planted.errors import CLIPPED, DICOM_ERRORS, PLAN_ERRORS, Planted
 from tests.planted.patients import Patient, lung_patient, thorax_patient
 
-# On a real CT, those that do not repeat what the phantom shows.
-ON_REAL_CT = ("MU x 1.05", "collimator +2 degrees", "one MLC bank 1 mm off", "isocentre +5 mm",
-              "dose grid half a voxel off")  # fmt: skip
-
 
 @pytest.fixture(scope="module")
 def thorax(tmp_path_factory: pytest.TempPathFactory) -> Patient:
@@ -33,12 +30,21 @@ def lung(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Patient:
     return lung_patient(samples, tmp_path_factory.mktemp("lung") / "patient")
 
 
+@pytest.fixture(params=["thorax", pytest.param("lung", marks=pytest.mark.samples)])
+def patient(request: pytest.FixtureRequest) -> Patient:
+    """Phantom and real CT, one after the other."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Patient)
+    return found
+
+
 def verified(folder: Path, words: dict[str, object]) -> Verification:
     return examine(VerifyOptions.from_words(path=folder, **words), Stages(shown=False))[1]  # type: ignore[arg-type]
 
 
 def planted_in(patient: Patient, error: Planted, place: Path) -> Verification:
-    shutil.copytree(patient.folder, place)
+    # Linked, not copied: `patients.edit` puts new files in place of those it changes.
+    shutil.copytree(patient.folder, place, copy_function=os.link)
     error.plant(place)
     return verified(place, patient.words | error.words)
 
@@ -47,16 +53,16 @@ def spoken(found: Verification) -> set[str]:
     return {finding.rule for finding in found.findings if finding.outcome != Outcome.PASS}
 
 
-def test_the_right_plan_passes(thorax: Patient) -> None:
-    found = verified(thorax.folder, thorax.words)
+def test_the_right_plan_passes(patient: Patient) -> None:
+    found = verified(patient.folder, patient.words)
     assert spoken(found) == set()
     assert found.outcome == Outcome.PASS
 
 
 @pytest.mark.parametrize("error", PLAN_ERRORS, ids=lambda e: e.name)
-def test_errors_that_calculate_are_found(thorax: Patient, error: Planted, tmp_path: Path) -> None:
+def test_errors_that_calculate_are_found(patient: Patient, error: Planted, tmp_path: Path) -> None:
     try:
-        found = planted_in(thorax, error, tmp_path / "patient")
+        found = planted_in(patient, error, tmp_path / "patient")
     except DosecalcError:
         return
     assert found.outcome in (Outcome.REVIEW, Outcome.FAIL)
@@ -65,11 +71,11 @@ def test_errors_that_calculate_are_found(thorax: Patient, error: Planted, tmp_pa
 
 @pytest.mark.parametrize("error", DICOM_ERRORS, ids=lambda e: e.name)
 def test_errors_that_must_not_calculate_are_refused(
-    thorax: Patient, error: Planted, tmp_path: Path
+    patient: Patient, error: Planted, tmp_path: Path
 ) -> None:
     assert error.refusal
     with pytest.raises(DosecalcError, match=error.refusal):
-        planted_in(thorax, error, tmp_path / "patient")
+        planted_in(patient, error, tmp_path / "patient")
 
 
 @pytest.mark.parametrize("lost", ["recorded_densities", "couch", "bolus"])
@@ -121,9 +127,6 @@ def test_order_of_the_files_changes_nothing(thorax: Patient, tmp_path: Path) -> 
 
 
 @pytest.mark.samples
-def test_on_a_real_ct(lung: Patient, tmp_path: Path) -> None:
-    clean = verified(lung.folder, lung.words)
-    assert (spoken(clean), clean.outcome) == (set(), Outcome.PASS)
-    for error in (CLIPPED, *(one for one in PLAN_ERRORS if one.name in ON_REAL_CT)):
-        found = planted_in(lung, error, tmp_path / error.name.replace(" ", "-"))
-        assert spoken(found) & set(error.rules), error.name
+def test_clipped_ct_numbers_are_found(lung: Patient, tmp_path: Path) -> None:
+    """The phantom's CT has no numbers to clip."""
+    assert spoken(planted_in(lung, CLIPPED, tmp_path / "patient")) >= {"CT numbers"}
