@@ -23,7 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dosecalc.errors import GeometryError, InputError
+from dosecalc.patient._toml import check_keys, number, tables, text
 from dosecalc.verify.dvh import Dvh
 from dosecalc.verify.indices import quantity
 from dosecalc.verify.outcome import Finding, Outcome
@@ -31,7 +34,10 @@ from dosecalc.verify.verification import GoalRow
 
 __all__ = ["Goal", "Template", "judge_goals", "load_template"]
 
-_KEYS = {"structure", "quantity", "at_least", "at_most", "review", "optional", "source"}
+_KEYS = ("structure", "quantity", "at_least", "at_most", "review", "optional", "source")
+_TOP_KEYS = ("name", "version", "source", "goal")
+# Large enough that every quantity can be read from it: it tells names and units, no doses.
+_ANY = Dvh("any structure", 0, np.array([1.0, 1.0]), np.array([1e9, 1e9]))
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,16 @@ class Goal:
     review: float | None = None
     optional: bool = False
     source: str = ""
+
+    @property
+    def unit(self) -> str:
+        """Unit of the quantity: "Gy", "%", "cm3" or ""."""
+        return quantity(_ANY, self.quantity).unit
+
+    def text(self, name: str) -> str:
+        """Say the goal of a structure, such as "PTV D95% >= 57 Gy"."""
+        sign = ">=" if self.at_least else "<="
+        return f"{name} {self.quantity} {sign} {self.limit:g} {self.unit}".strip()
 
     def judge(self, value: float) -> Outcome:
         """Judge a value; exactly the limit keeps it."""
@@ -72,80 +88,132 @@ def load_template(path: Path) -> Template:
     Raises
     ------
     InputError
-        It cannot be read, or a goal is incomplete or has a key nobody knows.
+        It cannot be read, or a goal is incomplete, has a key nobody knows, or a value that
+        makes no sense.
     """
+    where = f"template {path}"
     try:
         content = path.read_bytes()
         table = tomllib.loads(content.decode())
     except (OSError, ValueError) as error:
-        raise InputError(f"template {path} cannot be read: {error}") from error
-    for key in ("name", "version", "goal"):
-        if not table.get(key):
-            raise InputError(f"template {path}: {key!r} is missing")
-    source = str(table.get("source", f"{table['name']} {table['version']}"))
+        raise InputError(f"{where} cannot be read: {error}") from error
+    check_keys(table, _TOP_KEYS, where)
+    name, version = _word(table, "name", where), _word(table, "version", where)
+    source = _word(table, "source", where, f"{name} {version}")
+    entries = tables(table, "goal", where)
+    if not entries:
+        raise InputError(f"{where}: 'goal' is missing; write each goal as a [[goal]] table")
     goals = tuple(
-        _goal(entry, f"template {path}, goal {n}", source)
-        for n, entry in enumerate(table["goal"], start=1)
+        _goal(entry, f"{where}, goal {n}", source) for n, entry in enumerate(entries, start=1)
     )
-    digest = hashlib.sha256(content).hexdigest()
-    return Template(str(table["name"]), str(table["version"]), digest, goals)
+    return Template(name, version, hashlib.sha256(content).hexdigest(), goals)
 
 
 def _goal(entry: Mapping[str, Any], where: str, source: str) -> Goal:
-    unknown = set(entry) - _KEYS
-    if unknown:
-        raise InputError(f"{where}: {', '.join(sorted(unknown))} is not known")
+    check_keys(entry, _KEYS, where)
     limits = [key for key in ("at_least", "at_most") if key in entry]
     if len(limits) != 1 or not entry.get("structure") or not entry.get("quantity"):
         raise InputError(f"{where}: needs structure, quantity and one of at_least and at_most")
-    names = entry["structure"]
-    at_least, limit = limits[0] == "at_least", float(entry[limits[0]])
-    review = None if "review" not in entry else float(entry["review"])
-    if review is not None and (review < limit) == at_least and review != limit:
-        raise InputError(f"{where}: review {review:g} lies beyond the limit {limit:g}")
-    return Goal(
-        structures=(names,) if isinstance(names, str) else tuple(names),
-        quantity=str(entry["quantity"]),
-        limit=limit,
-        at_least=at_least,
-        review=review,
-        optional=bool(entry.get("optional", False)),
-        source=str(entry.get("source", source)),
+    optional = entry.get("optional", False)
+    if not isinstance(optional, bool):
+        raise InputError(f"{where}: optional is {optional!r}; write true or false, without quotes")
+    goal = Goal(
+        structures=_structures(entry["structure"], where),
+        quantity=_quantity(entry, where),
+        limit=number(entry, limits[0], where),
+        at_least=limits[0] == "at_least",
+        review=None if "review" not in entry else number(entry, "review", where),
+        optional=optional,
+        source=_word(entry, "source", where, source),
     )
+    _refuse_senseless(goal, limits[0], where)
+    return goal
+
+
+def _refuse_senseless(goal: Goal, key: str, where: str) -> None:
+    """Refuse limits that no dose can keep, or every dose does."""
+    most = 100.0 if goal.unit == "%" else np.inf
+    for name, value in ((key, goal.limit), ("review", goal.review)):
+        if value is not None and not 0 <= value <= most:
+            span = "from 0 to 100 %" if goal.unit == "%" else "0 or more"
+            raise InputError(f"{where}: {name} is {value:g}; {goal.quantity} is {span}")
+    if goal.review is None or goal.review == goal.limit:
+        return
+    if (goal.review < goal.limit) == goal.at_least:
+        raise InputError(
+            f"{where}: review {goal.review:g} lies beyond the limit, {key} = {goal.limit:g}; a "
+            f"physicist looks between {key} and review"
+        )
+
+
+def _word(table: Mapping[str, Any], key: str, where: str, default: str | None = None) -> str:
+    """Return a text that says something."""
+    if key not in table and default is None:
+        raise InputError(f'{where}: {key!r} is missing; write {key} = "..."')
+    found = text(table, key, where, default).strip()
+    if not found:
+        raise InputError(f'{where}: {key} is empty; write {key} = "..."')
+    return found
+
+
+def _structures(value: Any, where: str) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(n, str) and n.strip() for n in names):
+        raise InputError(
+            f"{where}: structure is {value!r}; write a name in quotes, or a list of names that "
+            "are tried in turn"
+        )
+    return tuple(names)
+
+
+def _quantity(entry: Mapping[str, Any], where: str) -> str:
+    """Return the name of a quantity, refused before anything is calculated if it is none."""
+    name = text(entry, "quantity", where)
+    try:
+        quantity(_ANY, name)
+    except InputError as error:
+        raise InputError(f"{where}: quantity: {error}") from error
+    return name
 
 
 def judge_goals(
     goals: Sequence[Goal], reference: Mapping[str, Dvh], calculated: Mapping[str, Dvh]
 ) -> tuple[list[GoalRow], list[Finding]]:
     """Judge goals by the calculated dose; the planning system's value stands beside it."""
-    rows, findings = [], []
-    for goal in goals:
-        sign = ">=" if goal.at_least else "<="
-        name = next((n for n in goal.structures if n in calculated), None)
-        if name is None:
-            missing = " or ".join(goal.structures)
-            if not goal.optional:
-                sentence = f"{goal.quantity} {sign} {goal.limit:g}: no dose of {missing} is known"
-                findings.append(Finding("goal", Outcome.FAIL, sentence, source=goal.source))
-            continue
-        text = f"{name} {goal.quantity} {sign} {goal.limit:g}"
-        try:
-            found = quantity(calculated[name], goal.quantity)
-        except GeometryError as error:
-            findings.append(Finding("goal", Outcome.REVIEW, f"{text}: {error}"))
-            continue
-        outcome = goal.judge(found.value)
-        known = quantity(reference[name], goal.quantity).value if name in reference else None
-        rows.append(
-            GoalRow(
-                name, f"{text} {found.unit}".strip(), found.unit, goal.limit, known, found.value,
-                outcome, goal.source,
-            )
-        )  # fmt: skip
-        findings.append(
-            Finding(
-                "goal", outcome, f"{text} {found.unit}: {found.value:.4g}", found.value, found.unit,
-                goal.review, goal.limit, goal.source,
-            )
-        )  # fmt: skip
-    return rows, findings
+    judged = [_judged(goal, reference, calculated) for goal in goals]
+    return (
+        [row for row, _ in judged if row is not None],
+        [finding for _, finding in judged if finding is not None],
+    )
+
+
+def _judged(
+    goal: Goal, reference: Mapping[str, Dvh], calculated: Mapping[str, Dvh]
+) -> tuple[GoalRow | None, Finding | None]:
+    name = next((n for n in goal.structures if n in calculated), None)
+    if name is None:
+        if goal.optional:
+            return None, None
+        missing = " or ".join(goal.structures)
+        sentence = f"{goal.text(missing)}: no dose of {missing} is known"
+        return None, Finding("goal", Outcome.FAIL, sentence, source=goal.source)
+    said = goal.text(name)
+    try:
+        found = quantity(calculated[name], goal.quantity)
+    except GeometryError as error:
+        return None, Finding("goal", Outcome.REVIEW, f"{said}: {error}", source=goal.source)
+    outcome = goal.judge(found.value)
+    known = _value(reference.get(name), goal.quantity)
+    row = GoalRow(name, said, found.unit, goal.limit, known, found.value, outcome, goal.source)
+    sentence = f"{said}: {found.value:.4g} {found.unit}".strip()
+    return row, Finding(
+        "goal", outcome, sentence, found.value, found.unit, goal.review, goal.limit, goal.source
+    )
+
+
+def _value(dvh: Dvh | None, name: str) -> float | None:
+    """Value in the planning system's dose, None where that holds too little of the structure."""
+    try:
+        return None if dvh is None else quantity(dvh, name).value
+    except GeometryError:
+        return None
