@@ -116,6 +116,56 @@ def test_exit_codes_and_nothing_half_written(patient: Patient, tmp_path: Path) -
     assert not out.exists()
 
 
+def reference_of(patient: Patient, place: Path, **changes: object) -> Path:
+    """The patient's dose as a file of its own, with other words in it."""
+    data = pydicom.dcmread(patient.folder / DOSE)
+    for name, value in changes.items():
+        setattr(data, name, value)
+    data.save_as(place / "other.dcm")
+    return place / "other.dcm"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PatientID", "SOMEBODY-ELSE"), ("FrameOfReferenceUID", "1.2.3.4")],
+)
+def test_a_strangers_dose_is_no_reference(
+    name: str,
+    value: str,
+    patient: Patient,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    other, out = reference_of(patient, tmp_path, **{name: value}), tmp_path / "out"
+    command = ["verify", str(patient.folder), *OPTIONS, "--reference", str(other)]
+    assert main([*command, "--out", str(out)]) == REFUSED
+    assert value in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_reference_of_another_plan_is_a_review(patient: Patient, tmp_path: Path) -> None:
+    plan = Dataset()
+    plan.ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.481.5"
+    plan.ReferencedSOPInstanceUID = "1.2.3.4"
+    other = reference_of(patient, tmp_path, ReferencedRTPlanSequence=[plan])
+    out = tmp_path / "out"
+    command = ["verify", str(patient.folder), *OPTIONS, "--reference", str(other)]
+    assert main([*command, "--out", str(out)]) == REVIEW
+    values = json.loads((out / "verification.json").read_text())
+    (found,) = (f for f in values["findings"] if f["outcome"] != "PASS")
+    assert found["rule"] == "reference" and "1.2.3.4" in found["sentence"]
+    assert values["record"]["choices"]["reference"]["maker"].startswith("dosecalc")
+    # What this program wrote is not independent of it.
+    assert any("calculated by dosecalc too" in line for line in values["shared_inputs"])
+
+
+def test_a_hand_check_that_is_not_judged_does_not_pass(passed: Path) -> None:
+    values = json.loads((passed / "verification.json").read_text())
+    shown = [f for f in values["findings"] if f["sentence"].endswith("; not judged")]
+    assert shown and not any(f["judged"] for f in shown)
+    assert any("which tables do not know" in line for line in values["not_checked"])
+
+
 def test_pencil_beam_cannot_clear_a_lung_plan(patient: Patient, tmp_path: Path) -> None:
     options = [word for word in OPTIONS if word not in ("--directions", "48")]
     out = tmp_path / "out"

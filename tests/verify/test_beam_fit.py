@@ -12,6 +12,8 @@ from dosecalc.beam import beam_axes
 from dosecalc.model import Beam, Dose, Grid, PatientPosition
 from dosecalc.verify.beam_fit import fit_beams
 from dosecalc.verify.displacement import dose_displacement
+from dosecalc.verify.outcome import Outcome
+from dosecalc.verify.rules import fit_findings
 from dosecalc.verify.tolerances import load_tolerances
 from tests.engines.cases import SIX_MV, beam
 
@@ -56,8 +58,10 @@ EVERYWHERE = np.ones(GRID.shape, bool)
 def test_each_error_is_found_in_its_own_beam() -> None:
     calculated = {n: dose(field(one)) for n, one in BEAMS.items()}
     true = field(BEAMS[1], mu=1.03) + field(BEAMS[2], u=0.8, v=-0.4) + field(BEAMS[3], turn=2.0)
-    fits = fit_beams(dose(10 * true), calculated, BEAMS, HFS, 10, EVERYWHERE)
-    one, two, three = fits
+    fitted = fit_beams(dose(10 * true), calculated, BEAMS, HFS, 10, EVERYWHERE)
+    one, two, three = fitted.beams
+    assert fitted.are_small
+    assert fitted.unexplained < 0.2
     # First order in the error over the width of an edge: a tenth of it.
     assert one.mu_percent == pytest.approx(3.0, abs=0.2)
     assert (two.u_mm, two.v_mm) == pytest.approx((0.8, -0.4), abs=0.08)
@@ -72,14 +76,15 @@ def test_each_error_is_found_in_its_own_beam() -> None:
 def test_right_beams_have_no_errors() -> None:
     calculated = {n: dose(field(one)) for n, one in BEAMS.items()}
     true = sum(field(one) for one in BEAMS.values())
-    for fit in fit_beams(dose(np.asarray(true)), calculated, BEAMS, HFS, 1, EVERYWHERE):
+    for fit in fit_beams(dose(np.asarray(true)), calculated, BEAMS, HFS, 1, EVERYWHERE).beams:
         assert np.abs(np.array(fit[1:])).max() < 1e-3
 
 
 def test_beams_that_turn_have_a_factor_only() -> None:
     turning = {1: replace(beam(SIX_MV, arc_to_deg=90.0), number=1)}
     calculated = {1: dose(field(BEAMS[1]))}
-    (fit,) = fit_beams(dose(1.02 * field(BEAMS[1])), calculated, turning, HFS, 1, EVERYWHERE)
+    fitted = fit_beams(dose(1.02 * field(BEAMS[1])), calculated, turning, HFS, 1, EVERYWHERE)
+    (fit,) = fitted.beams
     assert fit.mu_percent == pytest.approx(2.0, abs=0.01)
     assert fit[2:] == (0.0, 0.0, 0.0)
 
@@ -87,7 +92,28 @@ def test_beams_that_turn_have_a_factor_only() -> None:
 def test_too_few_voxels_give_no_fit() -> None:
     calculated = {1: dose(field(BEAMS[1]))}
     nowhere = np.zeros(GRID.shape, bool)
-    assert fit_beams(calculated[1], calculated, {1: BEAMS[1]}, HFS, 1, nowhere) == ()
+    assert fit_beams(calculated[1], calculated, {1: BEAMS[1]}, HFS, 1, nowhere).beams == ()
+
+
+def test_a_beam_that_lies_elsewhere_is_not_blamed_on_others() -> None:
+    """A gantry 40 degrees off is no small error: no beam gets a number, the rule still fails."""
+    calculated = {n: dose(field(one)) for n, one in BEAMS.items()}
+    elsewhere = beam(SIX_MV, number=2, gantry_deg=115.0, collimator_deg=30.0)
+    true = field(BEAMS[1]) + field(elsewhere) + field(BEAMS[3])
+    fitted = fit_beams(dose(true), calculated, BEAMS, HFS, 1, EVERYWHERE)
+    (found,) = fit_findings(fitted, BEAMS, load_tolerances())
+    assert found.outcome is not Outcome.PASS
+    assert "no small errors of single beams explain" in found.sentence
+
+
+def test_small_errors_are_said_beam_by_beam() -> None:
+    calculated = {n: dose(field(one)) for n, one in BEAMS.items()}
+    true = field(BEAMS[1]) + field(BEAMS[2], u=0.8) + field(BEAMS[3])
+    fitted = fit_beams(dose(true), calculated, BEAMS, HFS, 1, EVERYWHERE)
+    findings = fit_findings(fitted, BEAMS, load_tolerances())
+    assert len(findings) == 9
+    (found,) = (f for f in findings if f.outcome is not Outcome.PASS)
+    assert "beam 2" in found.sentence and "moved by u +0.8" in found.sentence
 
 
 def blob(shift: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> NDArray[np.float64]:

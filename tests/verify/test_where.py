@@ -41,6 +41,19 @@ def test_air_that_opens_to_the_outside_is_not_enclosed() -> None:
     assert np.array_equal(found, inside & ~pipe & ~ahead)
 
 
+def test_voxels_that_the_surface_cuts_are_the_patients_from_half_filled_on() -> None:
+    phantom, inside, _ = body()
+    density = phantom.density.copy()
+    y, x = np.meshgrid(GRID.centres("y"), GRID.centres("x"), indexing="ij")
+    rim = np.broadcast_to((np.hypot(x, y) >= 50) & (np.hypot(x, y) < 54), GRID.shape)
+    density[rim & (x > 0)] = 0.3
+    density[rim & (x <= 0)] = 0.7
+    # Lung inside is the patient's whatever its density.
+    density[np.broadcast_to(np.hypot(x + 20, y) < 12, GRID.shape)] = 0.2
+    found = patient_voxels(replace(phantom, density=density), GRID)
+    assert np.array_equal(found, inside | (rim & (x <= 0)))
+
+
 def test_on_another_grid_what_lies_beyond_the_phantom_counts() -> None:
     phantom, _, _ = body()
     wide = Grid.covering((-90.0, -90.0, -45.0), (90.0, 90.0, 45.0), (6.0, 5.0, 5.0))

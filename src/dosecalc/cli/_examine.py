@@ -10,15 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from dosecalc.cli._doses import read_any_dose
 from dosecalc.cli._engine import calculate_dose
 from dosecalc.cli._options import OF_ENGINE, CalcOptions
 from dosecalc.cli._prepare import Prepared, is_recipe, prepare
+from dosecalc.cli._reference import find_reference
 from dosecalc.cli._show import Stages
-from dosecalc.dicom import Case
 from dosecalc.errors import InputError
-from dosecalc.model import Dose, Plan
-from dosecalc.report.record import file_sha256
+from dosecalc.model import Dose
 from dosecalc.verify.judgement import Evidence, judge
 from dosecalc.verify.template import Template, load_template
 from dosecalc.verify.tolerances import Tolerances, load_tolerances
@@ -132,7 +130,7 @@ def examine(
     case = prepared.case
     if case is None:
         raise InputError(f"{calc.path} holds no patient")
-    reference, notes = _reference(case, prepared.plan, options.reference)
+    reference = find_reference(case, prepared.plan, options.reference)
     calculated, beam_doses = _calculated(prepared, calc, stages)
     evidence = Evidence(
         label=prepared.label,
@@ -143,25 +141,23 @@ def examine(
         structures=case.structures,
         calculated=calculated,
         beam_doses=beam_doses,
-        reference=reference,
+        reference=reference.dose,
         others={o.engine: _calculated(prepared, o, stages)[0] for o in options.calcs[1:]},
         curve=prepared.curve,
         today=options.on,
         used_structures=_used_structures(calc),
         recorded_used=calc.recorded_densities,
         filled_with=calc.inside,
-        shared_inputs=_shared_inputs(calc),
-        caveats=(*notes, *prepared.notes),
+        shared_inputs=(*_shared_inputs(calc), *reference.shared),
+        reference_findings=reference.findings,
+        caveats=(*reference.notes, *prepared.notes),
     )
     with stages.stage("asking every rule"):
         verification = judge(evidence, tolerances, template)
-    given = options.reference
     chosen = {
         "tolerances": _named(tolerances),
         "template": None if template is None else _named(template),
-        "reference": "the plan dose of the folder"
-        if given is None
-        else {"name": str(given), "sha256": file_sha256(given)},
+        "reference": reference.chosen,
         "engines": [one.engine for one in options.calcs],
     }
     return prepared, verification, dict(prepared.choices) | chosen
@@ -169,41 +165,6 @@ def examine(
 
 def _named(file: Tolerances | Template) -> dict[str, str]:
     return {"name": file.name, "version": file.version, "sha256": file.sha256}
-
-
-def _reference(case: Case, plan: Plan, path: Path | None) -> tuple[Dose | None, tuple[str, ...]]:
-    """Return the planning system's dose of the whole plan, and what to say of it."""
-    if path is not None:
-        found = read_any_dose(path, unit=None, axes="+x +y +z")
-        return _over_fractions(found.dose, plan, str(path))
-    unreadable = [note for note in case.notes if note.startswith("dose left out")]
-    plans = [one for one in case.doses if one.dose.summation == "PLAN"]
-    if len(plans) > 1:
-        names = ", ".join(Path(one.path).name or one.uid for one in plans)
-        raise InputError(f"{len(plans)} doses of the plan in {case.folder} ({names}); --reference")
-    if plans:
-        return _over_fractions(plans[0].dose, plan, plans[0].path)
-    fractions = [one for one in case.doses if one.dose.summation == "FRACTION"]
-    if len(fractions) == 1:
-        return _over_fractions(fractions[0].dose, plan, fractions[0].path)
-    if unreadable:
-        raise InputError(f"{case.folder}: {unreadable[0]}; there is no other dose to compare with")
-    kinds = ", ".join(sorted({one.dose.summation for one in case.doses}))
-    note = f"doses of the folder that are not of the whole plan were not used: {kinds}"
-    return None, (note,) if kinds else ()
-
-
-def _over_fractions(dose: Dose, plan: Plan, name: str) -> tuple[Dose, tuple[str, ...]]:
-    if dose.summation == "PLAN":
-        return dose, ()
-    if dose.summation != "FRACTION" or plan.fractions is None:
-        raise InputError(
-            f"{name}: a dose summed over {dose.summation} is no dose of the whole plan; export "
-            "the plan dose"
-        )
-    note = f"the reference is the dose of one fraction; it was multiplied by {plan.fractions}"
-    gray = dose.gray * np.float32(plan.fractions)
-    return replace(dose, gray=gray, summation="PLAN"), (note,)
 
 
 def _calculated(

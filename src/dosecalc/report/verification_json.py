@@ -30,6 +30,7 @@ def verification_values(verification: Verification) -> dict[str, Any]:
             {
                 "rule": f.rule,
                 "outcome": f.outcome.name,
+                "judged": f.judged,
                 "sentence": f.sentence,
                 "value": f.value,
                 "unit": f.unit,

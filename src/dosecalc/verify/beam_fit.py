@@ -24,11 +24,14 @@ from dosecalc.beam import beam_axes
 from dosecalc.model import Beam, Dose, Grid, PatientPosition
 from dosecalc.verify.difference import on_grid
 
-__all__ = ["BeamFit", "fit_beams"]
+__all__ = ["BeamFit", "BeamFits", "fit_beams"]
 
 # Combinations of errors that change the dose less than this share of what the strongest changes
 # (fields against each other) are not told apart: they are shared out evenly.
 _WEAKEST = 3e-3
+# Beyond these, a dose is not changed in proportion to a shift (mm, of the size of a penumbra) or
+# a turn (degrees).
+_FAR_MM, _FAR_DEG = 6.0, 10.0
 _FEWEST = 500
 _MOST = 400_000
 
@@ -48,6 +51,29 @@ class BeamFit(NamedTuple):
     turn_deg: float
 
 
+class BeamFits(NamedTuple):
+    """Errors of all beams, fitted together.
+
+    beams : tuple of BeamFit
+        Empty where too few voxels are left.
+    unexplained : float
+        What the fit leaves of the difference, ratio of root mean squares.
+    """
+
+    beams: tuple[BeamFit, ...]
+    unexplained: float
+
+    @property
+    def are_small(self) -> bool:
+        """Whether no beam moves or turns beyond what first order can tell, or loses all its MU."""
+        return all(
+            np.hypot(fit.u_mm, fit.v_mm) <= _FAR_MM
+            and abs(fit.turn_deg) <= _FAR_DEG
+            and fit.mu_percent >= -100.0
+            for fit in self.beams
+        )
+
+
 def fit_beams(
     reference: Dose,
     beam_doses: Mapping[int, Dose],
@@ -55,7 +81,7 @@ def fit_beams(
     position: PatientPosition,
     fractions: int,
     counts: NDArray[np.bool_],
-) -> tuple[BeamFit, ...]:
+) -> BeamFits:
     """Fit the errors of all beams to the difference of the doses.
 
     Parameters
@@ -73,8 +99,7 @@ def fit_beams(
 
     Returns
     -------
-    tuple of BeamFit
-        Empty where too few voxels are left.
+    BeamFits
     """
     grid = reference.grid
     doses = {n: fractions * on_grid(dose, grid) for n, dose in beam_doses.items()}
@@ -85,7 +110,7 @@ def fit_beams(
             used &= np.isfinite(one)
     chosen = np.flatnonzero(used)
     if chosen.size < _FEWEST:
-        return ()
+        return BeamFits((), 0.0)
     chosen = chosen[:: max(1, chosen.size // _MOST)]
     index = np.unravel_index(chosen, used.shape)
     places = np.stack([grid.centres(a)[i] for a, i in zip("zyx", index, strict=True)][::-1], -1)
@@ -95,13 +120,16 @@ def fit_beams(
         columns += shapes
         owners.append((number, len(shapes)))
     missing = (reference.gray.astype(np.float64) - total).ravel()[chosen]
-    found = np.linalg.lstsq(np.stack(columns, axis=1), missing, rcond=_WEAKEST)[0]
+    matrix = np.stack(columns, axis=1)
+    found = np.linalg.lstsq(matrix, missing, rcond=_WEAKEST)[0]
+    size = float(np.linalg.norm(missing))
+    left = float(np.linalg.norm(missing - matrix @ found)) / size if size > 0 else 0.0
     fits, first = [], 0
     for number, count in owners:
         values = [float(v) for v in found[first : first + count]] + [0.0] * (4 - count)
         fits.append(BeamFit(number, *values))
         first += count
-    return tuple(fits)
+    return BeamFits(tuple(fits), left)
 
 
 def _shapes(

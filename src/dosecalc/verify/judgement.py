@@ -82,6 +82,8 @@ class Evidence:
     filled_with : str or None
         Material that the body was filled with in place of the CT.
     shared_inputs, caveats : tuples of str
+    reference_findings : tuple of Finding
+        What was found when the reference was looked for: that nothing ties it to the plan.
     """
 
     label: str
@@ -102,6 +104,7 @@ class Evidence:
     filled_with: str | None = None
     shared_inputs: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
+    reference_findings: tuple[Finding, ...] = ()
 
 
 def beam_point(beam: Beam) -> Point:
@@ -155,6 +158,7 @@ def judge(
         *rules.coverage_findings(rows),
         *rules.machine_findings(plan, evidence.machines, tolerances.commissioned, evidence.today),
         *rules.hu_curve_findings(evidence.curve, evidence.ct),
+        *evidence.reference_findings,
     ]
     gamma, largest = None, None
     if reference is None:
@@ -211,6 +215,7 @@ def judge(
         not_checked=(
             *NEVER_CHECKED,
             *not_done,
+            *_not_judged(hand),
             *_without_point(plan),
             *(() if template is not None else ("goals for organs: no template was given",)),
             *(() if tolerances.commissioned else (_NO_MODELS,)),
@@ -233,6 +238,17 @@ def _prescription(evidence: Evidence) -> tuple[float, str]:
         return highest, "none in the plan; percentages are of the maximum dose"
     words = "; ".join(f"{p.dose_gy:g} Gy to {p.description or 'the target'}" for p in wanted)
     return max(p.dose_gy for p in wanted), f"{words}, in {plan.fractions} fractions"
+
+
+def _not_judged(hand: Sequence[HandDose]) -> tuple[str, ...]:
+    """Say which beams' monitor units the tables could not judge."""
+    numbers = ", ".join(str(h.beam) for h in hand if h.situation == "low density")
+    if not numbers:
+        return ()
+    return (
+        f"monitor units of beams {numbers} by tables: they pass low density, which tables do not "
+        "know",
+    )
 
 
 def _without_point(plan: Plan) -> tuple[str, ...]:

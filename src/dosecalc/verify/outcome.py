@@ -46,6 +46,8 @@ class Finding:
         Limits it was held against, in `unit`.
     source : str
         Where the limits come from.
+    judged : bool
+        False for a number that is shown and held against nothing.
     """
 
     rule: str
@@ -56,6 +58,7 @@ class Finding:
     review: float | None = None
     fail: float | None = None
     source: str = ""
+    judged: bool = True
 
     def __post_init__(self) -> None:
         if not self.rule or not self.sentence:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dosecalc.data.hu_curves import HuCurve
 from dosecalc.model import Beam, CtImage, Dose, Grid, Machine, Phantom, Plan, StructureSet
-from dosecalc.verify.beam_fit import BeamFit
+from dosecalc.verify.beam_fit import BeamFits
 from dosecalc.verify.difference import on_grid
 from dosecalc.verify.displacement import dose_displacement
 from dosecalc.verify.gamma import GammaResult
@@ -39,6 +39,8 @@ __all__ = [
 _FLAT_PER_MM = 0.01
 _HIGH = 0.5
 LOW = 0.1
+# Share of the difference, root mean square, that a fit of single beams may leave.
+_UNEXPLAINED = 0.7
 # So many voxels with the very largest CT number are no anatomy.
 _CLIPPED_VOXELS = 50
 _DENSE_HU = 300.0
@@ -50,7 +52,9 @@ _EXTRA_KINDS = ("BOLUS", "SUPPORT", "FIXATION")
 
 def gamma_finding(gamma: GammaResult, tolerances: Tolerances, what: str = "gamma") -> Finding:
     """Gamma's pass rate; points outside of the calculated grid do not pass."""
-    sentence = f"{gamma.pass_percent:.1f} % of {gamma.points} points pass {gamma.criteria.label}"
+    # Never rounded up: 100 % says that all points pass.
+    shown = np.floor(10 * gamma.pass_percent) / 10
+    sentence = f"{shown:.1f} % of {gamma.points} points pass {gamma.criteria.label}"
     if gamma.outside:
         sentence += f"; {gamma.outside} lie outside of the calculated dose"
     return tolerances.limits["gamma"].finding(what, sentence, gamma.pass_percent)
@@ -75,7 +79,7 @@ def distribution_findings(
         findings.append(
             tolerances.limits["low_gradient"].finding(
                 "dose in flat regions",
-                f"calculated is {percent:+.2f} % of the prescription above the reference, mean of "
+                f"calculated less reference is {percent:+.2f} % of the prescription, mean of "
                 f"{np.count_nonzero(flat)} points above {100 * _HIGH:.0f} % where dose is flat",
                 percent,
             )
@@ -201,27 +205,42 @@ def beam_findings(
             found = limit.finding("hand check", sentence, percent)
             if situation == "low density":
                 # Tables know no missing scatter: the number is shown and not judged.
-                found = Finding("hand check", Outcome.PASS, sentence + "; not judged", percent, "%")
+                sentence += "; not judged"
+                found = Finding("hand check", Outcome.PASS, sentence, percent, "%", judged=False)
             findings.append(found)
     return findings
 
 
 def fit_findings(
-    fits: Iterable[BeamFit], beams: Mapping[int, Beam], tolerances: Tolerances
+    fitted: BeamFits, beams: Mapping[int, Beam], tolerances: Tolerances
 ) -> list[Finding]:
-    """Single beams whose MU, place or angle would explain the difference of the doses."""
-    findings = []
-    for fit in fits:
+    """Single beams whose MU, place or angle would explain the difference of the doses.
+
+    Where the errors are not small, or explain less than half of the difference, the numbers of
+    single beams mean nothing: then there is one finding, which says so.
+    """
+    findings, worst = [], ("", 0.0)
+    for fit in fitted.beams:
         name = f"beam {fit.beam} ({beams[fit.beam].name})"
         moved = float(np.hypot(fit.u_mm, fit.v_mm))
         for limit, value, text in (
-            ("beam_mu", fit.mu_percent, f"{fit.mu_percent:+.2f} % of its MU"),
-            ("beam_shift", moved, f"a shift of u {fit.u_mm:+.2f}, v {fit.v_mm:+.2f} mm"),
-            ("beam_turn", fit.turn_deg, f"a turn of {fit.turn_deg:+.2f} degrees about its axis"),
+            ("beam_mu", fit.mu_percent, f"with {fit.mu_percent:+.2f} % of its MU"),
+            ("beam_shift", moved, f"moved by u {fit.u_mm:+.2f}, v {fit.v_mm:+.2f} mm"),
+            ("beam_turn", fit.turn_deg, f"turned by {fit.turn_deg:+.2f} degrees about its axis"),
         ):
-            sentence = f"{name}: the reference fits best after {text}"
-            findings.append(tolerances.limits[limit].finding("single beam", sentence, value))
-    return findings
+            held = tolerances.limits[limit]
+            sentence = f"{name}: calculated would fit the reference best {text}"
+            findings.append(held.finding("single beam", sentence, value))
+            times = abs(value) / (held.fail or held.review or 1.0)
+            worst = max(worst, (f"{name} {text}", times), key=lambda one: one[1])
+    beyond = [one for one in findings if one.outcome != Outcome.PASS]
+    if not beyond or (fitted.are_small and fitted.unexplained < _UNEXPLAINED):
+        return findings
+    sentence = (
+        "no small errors of single beams explain the difference (a fit leaves "
+        f"{100 * fitted.unexplained:.0f} % of it, with {worst[0]}): look at geometry and beam doses"
+    )
+    return [Finding("single beam", max(one.outcome for one in beyond), sentence)]
 
 
 def point_findings(points: Iterable[PointRow], tolerances: Tolerances) -> list[Finding]:

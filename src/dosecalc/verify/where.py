@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_fill_holes, distance_transform_edt
+from scipy.ndimage import binary_dilation, binary_fill_holes, distance_transform_edt
 
 from dosecalc.model import Grid, Phantom
 
@@ -12,6 +12,8 @@ __all__ = ["deep_voxels", "patient_voxels"]
 
 # g/cm3: well above air, well below any lung.
 _AIR = 0.05
+# A voxel at the surface that is less than half filled has its centre in the air.
+_HALF = 0.5
 _BUILD_UP_MM = 20.0
 
 
@@ -19,15 +21,23 @@ def patient_voxels(phantom: Phantom, grid: Grid) -> NDArray[np.bool_]:
     """Voxels of `grid` other than those in the air around the patient.
 
     Air that matter encloses within its axial plane (windpipe, lung, bowel) is the patient's;
-    air that reaches an edge of the plane is not. Beyond the phantom nothing is known to be
-    air, so voxels there count as the patient's.
+    air that reaches an edge of the plane is not, nor are voxels beside that air with less than
+    half a tissue's density: the surface cuts them, and their centres lie in the air. Beyond the
+    phantom nothing is known to be air, so voxels there count as the patient's.
 
     Returns
     -------
     (nz, ny, nx) bool
     """
-    inside = np.stack([binary_fill_holes(plane) for plane in phantom.density > _AIR])
+    inside = np.stack([_within(plane) for plane in phantom.density])
     return _at_centres(inside, phantom.grid, grid, beyond=True)
+
+
+def _within(density: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Pixels of an axial plane that are the patient's."""
+    held = np.asarray(binary_fill_holes(density > _AIR))
+    beside = binary_dilation(~held, np.ones((3, 3), dtype=bool))
+    return np.asarray(held & ~(beside & (density < _HALF)))
 
 
 def deep_voxels(phantom: Phantom, grid: Grid) -> NDArray[np.bool_]:

@@ -1,0 +1,122 @@
+"""The dose that a verification is held against: found, tied to the plan, and said where from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dosecalc.cli._doses import NamedDose, read_any_dose, refuse_strangers
+from dosecalc.dicom import Case, read_dose_file
+from dosecalc.errors import InputError
+from dosecalc.model import Dose, Plan
+from dosecalc.report.record import file_sha256
+from dosecalc.verify.outcome import Finding, Outcome
+
+__all__ = ["Reference", "find_reference"]
+
+_OWN = "dosecalc"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The planning system's dose of the whole plan, if there is one, and what to say of it.
+
+    Parameters
+    ----------
+    dose : Dose or None
+    chosen : dict
+        Name, SHA-256 and maker of the file, for the record.
+    notes : tuple of str
+    findings : tuple of Finding
+        That nothing ties the dose to the plan.
+    shared : tuple of str
+        What is not independent because of where the dose comes from.
+    """
+
+    dose: Dose | None
+    chosen: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    shared: tuple[str, ...] = ()
+
+
+def find_reference(case: Case, plan: Plan, path: Path | None) -> Reference:
+    """Return the dose of a file, or else the folder's dose of the whole plan.
+
+    Raises
+    ------
+    InputError
+        The file is of another patient or frame of reference; several doses of the plan; a dose
+        that is not of the whole plan.
+    """
+    if path is not None:
+        return _given(case, plan, path)
+    unreadable = [note for note in case.notes if note.startswith("dose left out")]
+    plans = [one for one in case.doses if one.dose.summation == "PLAN"]
+    if len(plans) > 1:
+        names = ", ".join(Path(one.path).name or one.uid for one in plans)
+        raise InputError(f"{len(plans)} doses of the plan in {case.folder} ({names}); --reference")
+    fractions = [one for one in case.doses if one.dose.summation == "FRACTION"]
+    if plans or len(fractions) == 1:
+        found = (plans or fractions)[0]
+        return _of_plan(found.dose, plan, Path(found.path))
+    if unreadable:
+        raise InputError(f"{case.folder}: {unreadable[0]}; there is no other dose to compare with")
+    kinds = ", ".join(sorted({one.dose.summation for one in case.doses}))
+    note = f"doses of the folder that are not of the whole plan were not used: {kinds}"
+    return Reference(None, {"name": None}, (note,) if kinds else ())
+
+
+def _given(case: Case, plan: Plan, path: Path) -> Reference:
+    """Return the dose of a file that the user names."""
+    found = read_any_dose(path, unit=None, axes="+x +y +z")
+    frame = plan.frame_of_reference_uid if case.ct is None else case.ct.frame_of_reference_uid
+    mine = NamedDose(case.folder, found.dose, case.subject.patient_id, frame)
+    try:
+        refuse_strangers(mine, found, accepted=False)
+    except InputError as error:
+        raise InputError(
+            f"--reference: {str(error).split('. Compare')[0]}; name the dose of this plan"
+        ) from error
+    reference = _of_plan(found.dose, plan, path)
+    if not found.patient_id:
+        sentence = f"{path.name} does not say whose dose it is, nor of which plan"
+        tied: tuple[Finding, ...] = (Finding("reference", Outcome.REVIEW, sentence),)
+    else:
+        tied = _tied(read_dose_file(path).references.plan_uid, plan, path)
+    return replace(reference, findings=tied)
+
+
+def _tied(plan_uid: str, plan: Plan, path: Path) -> tuple[Finding, ...]:
+    """Say whether a dose names another plan, or none."""
+    if plan_uid == plan.uid:
+        return ()
+    named = f"another plan, {plan_uid}" if plan_uid else "no plan"
+    sentence = f"{path.name} names {named}; the plan that is verified is {plan.uid}"
+    return (Finding("reference", Outcome.REVIEW, sentence),)
+
+
+def _of_plan(dose: Dose, plan: Plan, path: Path) -> Reference:
+    """Bring a dose to the whole plan, and say where it comes from."""
+    about = dose.provenance
+    maker = " ".join(str(about[key]) for key in ("manufacturer", "model") if about.get(key))
+    chosen = {"name": str(path), "sha256": file_sha256(path), "maker": maker}
+    shared: tuple[str, ...] = ()
+    if str(about.get("manufacturer", "")) == _OWN:
+        shared = (
+            "the program itself: the reference was calculated by dosecalc too, so machine model, "
+            "geometry and HU curve can be wrong in both",
+        )
+    if dose.summation == "PLAN":
+        return Reference(dose, chosen, shared=shared)
+    if dose.summation != "FRACTION" or plan.fractions is None:
+        raise InputError(
+            f"{path}: a dose summed over {dose.summation} is no dose of the whole plan; export "
+            "the plan dose"
+        )
+    note = f"the reference is the dose of one fraction; it was multiplied by {plan.fractions}"
+    gray = dose.gray * np.float32(plan.fractions)
+    return Reference(replace(dose, gray=gray, summation="PLAN"), chosen, (note,), shared=shared)
