@@ -21,5 +21,5 @@ if [ ! -e "$stamp" ]; then
 fi
 venv="$venv/bin"
 # Compiled code is cached per version of the sources, so that an edit never meets a stale cache.
-sources=$(cat src/dosecalc/core/*.py src/dosecalc/core/*/*.py | cksum | cut -d' ' -f1)
-export NUMBA_CACHE_DIR="${NUMBA_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/dosecalc/numba-$sources}"
+NUMBA_CACHE_DIR="${NUMBA_CACHE_DIR:-$("$venv/python" -m dosecalc.cli.cache)}"
+export NUMBA_CACHE_DIR

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +32,29 @@ def test_help_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")
+
+
+@pytest.mark.parametrize("own", [None, "/my/own/cache"])
+def test_compiled_code_is_kept_per_version_of_the_sources(own, tmp_path):
+    """Where the scripts keep it too, unless the user says where."""
+    code = (
+        "import os; from dosecalc.cli.main import main; main(['--version']);"
+        "print(os.environ['NUMBA_CACHE_DIR'])"
+    )
+    words = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
+    words |= {"XDG_CACHE_HOME": str(tmp_path)} | ({"NUMBA_CACHE_DIR": own} if own else {})
+    said = [
+        subprocess.run(
+            [sys.executable, *words_of_python],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=words,
+        ).stdout.splitlines()[-1]
+        for words_of_python in (["-c", code], ["-m", "dosecalc.cli.cache"])
+    ]
+    assert Path(said[1]).parent == tmp_path / "dosecalc"
+    assert said[0] == (own or said[1])
 
 
 @pytest.mark.parametrize(

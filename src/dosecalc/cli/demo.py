@@ -59,9 +59,12 @@ def demo(out: Path, noise: bool, grid_mm: float, force: bool, progress: bool, as
         outcome = calculate(options, place / "dose", stages)
     show_outcome(replace(outcome, folder=out / "dose"), as_json=as_json)
     if not as_json:
-        click.echo(f"The patient's DICOM files are in {out / 'patient'}/. To calculate again:")
+        models = "--machine generic-6mv --hu-curve generic-120kvp"
+        dose = out / "dose" / "RTDOSE.dcm"
         click.echo(
-            f"  dosecalc calc {out / 'patient'} --grid {grid_mm:g} --machine generic-6mv "
-            "--hu-curve generic-120kvp"
+            f"The patient's DICOM files are in {out / 'patient'}/. To calculate them with another "
+            "engine, and to verify this dose (. .venv/bin/activate first, in a clone):"
         )
+        click.echo(f"  dosecalc calc {out / 'patient'} --engine pencil-beam {models}")
+        click.echo(f"  dosecalc verify {out / 'patient'} --reference {dose} {models}")
     return 0

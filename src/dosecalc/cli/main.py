@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import click
 
 from dosecalc import __version__
+from dosecalc.cli.cache import cache_folder
 from dosecalc.cli.calc import calc
 from dosecalc.cli.compare import compare
 from dosecalc.cli.demo import demo
@@ -74,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # on two cores took three to seven times as long each instead of one and a half. Read when Numba
     # starts its threads, which no command has done yet.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder()))
     try:
         code = dosecalc.main(
             args=None if arguments is None else list(arguments),

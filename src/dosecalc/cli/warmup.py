@@ -15,7 +15,7 @@ def warmup(progress: bool) -> int:
     """Compile the program's numerics for this machine; the compiled code is kept for later runs.
 
     It goes the way of a patient and of a recipe, with all engines, on coarse grids, in a
-    temporary folder.
+    temporary folder, and verifies the patient's dose.
     """
     import tempfile
     import time
@@ -23,9 +23,11 @@ def warmup(progress: bool) -> int:
     from pathlib import Path
 
     from dosecalc.cli._calculate import calculate
+    from dosecalc.cli._examine import VerifyOptions
     from dosecalc.cli._options import CalcOptions
     from dosecalc.cli._phantom_case import ThoraxPlan, write_thorax_patient
     from dosecalc.cli._show import Stages
+    from dosecalc.cli._verify import verify_case
 
     start = time.perf_counter()
     one_field = ThoraxPlan(gantry_deg=(0.0,), mu=(100.0,))
@@ -45,5 +47,8 @@ def warmup(progress: bool) -> int:
             folder = place / f"out{number}"
             folder.mkdir()
             calculate(options, folder, stages)
+        checked = VerifyOptions((patient,), reference=place / "out0" / "RTDOSE.dcm")
+        (place / "verification").mkdir()
+        verify_case(checked, place / "verification", stages)
     click.echo(f"compiled and kept, {time.perf_counter() - start:.1f} s")
     return 0
