@@ -349,11 +349,34 @@ def test_refused_by_name(folder: Path, spoil: Callable[[Path], None], words: str
         import_folder(folder)
 
 
+def test_every_refusal_names_the_folder(folder: Path) -> None:
+    _second_patient(folder)
+    with pytest.raises(DicomError) as caught:
+        import_folder(folder)
+    assert str(caught.value).startswith(f"{folder}: the folder holds 2 patients by PatientID")
+    _truncate(folder)
+    with pytest.raises(DicomError) as caught:
+        import_folder(folder)
+    assert str(caught.value).count(str(folder)) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>"])
+def test_images_that_are_no_dicom_are_named(folder: Path, content: bytes) -> None:
+    images = folder / "b" / "c"
+    (images / "CT.0003.dcm").write_bytes(content)
+    with pytest.raises(DicomError, match=r"CT.0003.dcm is not DICOM and was ignored\); export"):
+        import_folder(folder)
+    for path in images.iterdir():
+        path.write_bytes(content)
+    with pytest.raises(DicomError, match=r"CT series 1\.2\.30 .*CT.0003.dcm are not DICOM"):
+        import_folder(folder)
+
+
 def test_no_folder_and_nothing_in_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a folder"):
         import_folder(tmp_path / "missing")
     (tmp_path / "note.txt").write_text("hello")
-    with pytest.raises(DicomError, match="no DICOM file"):
+    with pytest.raises(DicomError, match=f"^{tmp_path}: the folder holds no DICOM file"):
         import_folder(tmp_path)
 
 

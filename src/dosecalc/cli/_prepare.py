@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._show import Stages
 from dosecalc.data.hu_curves import HuCurve, choose_curve
 from dosecalc.dicom import Case, banner, import_folder
-from dosecalc.errors import InputError
+from dosecalc.errors import DosecalcError, InputError
 from dosecalc.model import Grid, Machine, Phantom, Plan, Structure, StructureSet
 from dosecalc.patient.dose_grid import dose_grid
 from dosecalc.patient.overrides import Override
@@ -132,7 +133,8 @@ def _prepare_patient(options: CalcOptions, stages: Stages) -> Prepared:
     machines = machines_for(plan, options.machines)
     # Refuses models that do not fit the plan, before anything is calculated.
     assumed = _machine_notes(plan, machines)
-    with stages.stage("turning CT numbers and structures into densities and materials"):
+    words = "turning CT numbers and structures into densities and materials"
+    with stages.stage(words), _of_folder(case.folder):
         phantom, curve = _patient_phantom(case, options)
     rows = [(row.topic, row.sentence) for row in banner(case)]
     notes = tuple(sentence for topic, sentence in rows if topic == "note")
@@ -158,6 +160,17 @@ def _prepare_patient(options: CalcOptions, stages: Stages) -> Prepared:
         notes=(*notes, *phantom.notes, *assumed),
         curve=curve,
     )
+
+
+@contextmanager
+def _of_folder(folder: Path) -> Iterator[None]:
+    """Name the folder in refusals that do not: in a list of cases it is what tells them apart."""
+    try:
+        yield
+    except DosecalcError as error:
+        if str(error).startswith(str(folder)):
+            raise
+        raise type(error)(f"{folder}: {error}") from error
 
 
 def _named(curve: HuCurve) -> dict[str, str]:

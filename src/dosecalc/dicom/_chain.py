@@ -112,8 +112,12 @@ def choose_series(
     structures: StructureSet | None,
     choice: Choice,
     notes: list[str],
+    foreign: Sequence[str] = (),
 ) -> list[FoundFile]:
-    """Return the files of the CT series the structure set was drawn on."""
+    """Return the files of the CT series the structure set was drawn on.
+
+    `foreign` names the files that are not DICOM: images that are missing may be among them.
+    """
     if not choice.use_ct:
         if images:
             notes.append(f"{len(images)} CT images left out as asked")
@@ -125,12 +129,23 @@ def choose_series(
         if all(is_localizer(dataset_of(f)) for f in members):
             notes.append(f"{len(members)} localizer images of series {uid} left out")
             del series[uid]
-    wanted = _wanted_series(series, structures, choice, notes)
+    ignored = _ignored(foreign)
+    wanted = _wanted_series(series, structures, choice, notes, ignored)
     if wanted is None:
         return []
     if set_file is not None and structures is not None and wanted == structures.image_series_uid:
-        _check_images(dataset_of(set_file), series[wanted], wanted)
+        _check_images(dataset_of(set_file), series[wanted], wanted, ignored)
     return series[wanted]
+
+
+def _ignored(foreign: Sequence[str]) -> str:
+    """Say which files are called .dcm and are none: damaged on the way, or emptied."""
+    names = [name for name in foreign if name.lower().endswith(".dcm")]
+    if not names:
+        return ""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    verb = "is not DICOM and was" if len(names) == 1 else "are not DICOM and were"
+    return f" ({', '.join(names[:3])}{more} {verb} ignored)"
 
 
 def _wanted_series(
@@ -138,6 +153,7 @@ def _wanted_series(
     structures: StructureSet | None,
     choice: Choice,
     notes: list[str],
+    ignored: str,
 ) -> str | None:
     listed = "; ".join(f"{uid} ({len(members)} images)" for uid, members in series.items())
     named = structures.image_series_uid if structures is not None else ""
@@ -151,6 +167,7 @@ def _wanted_series(
             by_whom = " that the structure set refers to" if named else ""
             sentence = (
                 f"the CT series {wanted}{by_whom} is not in the folder (there: {listed or 'none'})"
+                f"{ignored}"
             )
             _missing(sentence, choice, notes)
             return None
@@ -171,7 +188,9 @@ def _wanted_series(
     return next(iter(series), None)
 
 
-def _check_images(structure_set: Dataset, members: list[FoundFile], series_uid: str) -> None:
+def _check_images(
+    structure_set: Dataset, members: list[FoundFile], series_uid: str, ignored: str
+) -> None:
     """Refuse a series that lacks images the structure set names: slices were lost on the way."""
     named: set[str] = set()
     for frame in items(structure_set, "ReferencedFrameOfReferenceSequence"):
@@ -184,7 +203,7 @@ def _check_images(structure_set: Dataset, members: list[FoundFile], series_uid: 
     if lost:
         raise DicomError(
             f"{name_of(structure_set)}: of the {len(named)} CT images it names, {len(lost)} are "
-            f"not in the folder (first: {lost[0]}); export the whole series"
+            f"not in the folder (first: {lost[0]}){ignored}; export the whole series"
         )
 
 

@@ -31,7 +31,7 @@ from dosecalc.dicom.ct import read_ct
 from dosecalc.dicom.dose import DoseReferences, ImportedDose
 from dosecalc.dicom.plan import read_plan
 from dosecalc.dicom.structures import read_structures
-from dosecalc.errors import DicomError
+from dosecalc.errors import DicomError, DosecalcError
 from dosecalc.model import CtImage, PatientPosition, Plan, StructureSet
 
 __all__ = ["Case", "SourceFile", "import_folder", "references_for"]
@@ -113,6 +113,18 @@ def import_folder(
     """
     place = Path(folder)
     choice = Choice(plan_uid, structure_set_uid, ct_series_uid, use_ct, incomplete_ok)
+    try:
+        return _case(place, choice, position, fraction_group)
+    except DosecalcError as error:
+        # Files are named by their paths below the folder, which says nothing of a list of cases.
+        if str(error).startswith(str(place)):
+            raise
+        raise type(error)(f"{place}: {error}") from error
+
+
+def _case(
+    place: Path, choice: Choice, position: PatientPosition | None, fraction_group: int | None
+) -> Case:
     found = scan_folder(place)
     refuse_several_patients(found)
     notes: list[str] = []
@@ -126,7 +138,8 @@ def import_folder(
     structures = None
     if set_file is not None:
         structures = read_structures(dataset_of(set_file), where=set_file.source.name)
-    series = choose_series(of_kind(found, "CT"), set_file, structures, choice, notes)
+    foreign = [f.source.name for f in found if f.source.kind == "not DICOM"]
+    series = choose_series(of_kind(found, "CT"), set_file, structures, choice, notes, foreign)
     ct = read_ct([dataset_of(f) for f in series], position=position) if series else None
     check_frames(plan, structures, ct, notes)
     used = [f for f in (plan_file, set_file, *series) if f is not None]
@@ -200,7 +213,7 @@ def _account(
         if ignored:
             notes.append(f"{len(ignored)} {kind} files ignored: {', '.join(ignored[:5])}")
     if not any(f.dataset is not None for f in found):
-        raise DicomError("the folder holds no DICOM file")
+        raise DicomError("the folder holds no DICOM file; name the one that does")
     return files
 
 
