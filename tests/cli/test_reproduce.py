@@ -315,6 +315,11 @@ def test_a_recipe_is_found_with_its_machine(
         (lambda o: o.pop("values"), "its options cannot be read"),
         (lambda o: o["values"].update(colour="red"), "differ in colour"),
         (lambda o: o["values"]["calcs"][0].pop("grid_mm"), "differ in grid_mm"),
+        (lambda o: o["values"]["calcs"][0].update(overrides="x"), "its options cannot be read"),
+        (lambda o: o.update(values="x"), "differ in"),
+        (lambda o: o.update(files="x"), "its options cannot be read"),
+        (lambda o: o.update(place="x"), "its options cannot be read"),
+        (lambda o: o["place"].update(absolute=3), "its options cannot be read"),
     ],
 )
 def test_options_that_cannot_be_read_are_refused(
@@ -342,6 +347,31 @@ def test_records_that_cannot_be_repeated_say_so(
     rewrite(record, lambda values: values["record"]["engine"].update(stopped))
     assert again(tree / "out") == REFUSED
     assert "interrupted after 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("choices", None, "an older dosecalc wrote it"),
+        ("choices", "x", "its options cannot be read"),
+        ("engine", None, "'engine' is missing"),
+        ("inputs", [{"name": "RTPLAN.dcm"}], "'inputs' is not what a record holds"),
+        ("machine_models", {"generic-6mv": "x"}, "'machine_models' is not what"),
+        ("host", 3, "'host' is not what a record holds there"),
+    ],
+)
+def test_records_that_lack_something_are_refused(
+    tree: Path, name: str, value: object, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def change(values: dict[str, Any]) -> None:
+        values["record"].pop(name)
+        if value is not None:
+            values["record"][name] = value
+
+    rewrite(tree / "out" / "verification.json", change)
+    assert again(tree / "out") == REFUSED
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
 
 
 def test_nothing_is_written_outside_the_folder_of_copies(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from dosecalc.cli.main import FAILED, PASSED, REFUSED, REVIEW, main
 from dosecalc.errors import InputError
 from dosecalc.report import decisions as module
 from dosecalc.report.decisions import DECISIONS_FILE
+from dosecalc.report.page.build import page_text
 from dosecalc.report.record import file_sha256
+from dosecalc.verify.outcome import Finding, Outcome
+from tests.report import verifications
 
 WHO = ("--name", "A. Physicist", "--role", "medical physicist")
 
@@ -84,7 +88,12 @@ def test_a_decision_names_who_what_why_and_on_what(
 
 def test_decisions_are_added_and_chained(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(folder) == REVIEW
-    assert "Nobody has decided" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    # Nothing holds the record's own hash yet, so that nobody can say that it is unaltered.
+    assert "Nobody has decided" in told and "are unaltered" not in told
+    assert "cannot be told before a first decision" in told
+    assert main(["sign", str(folder), "--check", "--json"]) == REVIEW
+    assert json.loads(capsys.readouterr().out)["bound"] is False
     assert decide(folder, "rejected") == PASSED
     before = entries(folder)
     assert decide(folder / "verification.json", "accepted", "the couch was forgotten") == PASSED
@@ -152,6 +161,81 @@ def test_changes_after_a_decision_show(
     assert decide(folder) == REFUSED
     assert name in capsys.readouterr().err
     assert (folder / DECISIONS_FILE).read_bytes() == before
+
+
+def page(outcome: Outcome) -> str:
+    """Return the head of a report as it is really written, in both languages."""
+    made = verifications.verification()
+    text = page_text(replace(made, findings=(Finding("gamma", outcome, "91 % pass"),)))
+    assert text.count(f'data-outcome="{outcome.name}"') == 2
+    return text
+
+
+def test_a_report_that_says_something_else_is_not_signed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "report.html").write_text(page(Outcome.FAIL), encoding="utf-8")
+    assert decide(folder) == REFUSED
+    said = "report.html says FAIL, verification.json says REVIEW"
+    assert said in capsys.readouterr().err
+    assert not (folder / DECISIONS_FILE).exists()
+    assert check(folder) == FAILED
+    assert said in capsys.readouterr().out
+    (folder / "report.html").write_text(page(Outcome.REVIEW), encoding="utf-8")
+    assert check(folder) == REVIEW
+    assert decide(folder) == PASSED
+
+
+def test_an_outcome_that_its_findings_do_not_bear_is_not_signed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rewrite(folder, outcome="PASS")
+    assert decide(folder) == REFUSED
+    assert "says PASS, the worst of its findings is REVIEW" in capsys.readouterr().err
+
+
+def rewrite(folder: Path, **changes: object) -> None:
+    values = json.loads((folder / "verification.json").read_text())
+    (folder / "verification.json").write_text(json.dumps(values | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"findings": "x"}, "findings is 'x', not a list"),
+        ({"findings": ["x"]}, "finding 1 is 'x', not rule, outcome and sentence"),
+        ({"findings": [{"rule": "a", "outcome": "FINE", "sentence": "b"}]}, "finding 1 is"),
+        ({"outcome": "FINE"}, "outcome is 'FINE', not one of PASS"),
+        ({"outcome": ["PASS"]}, "outcome is"),
+        ({"case": None}, "case is None, not a text"),
+        ({"record": {"outputs_sha256": {"RTDOSE.dcm": 3}}}, "what is no hash"),
+    ],
+)
+@pytest.mark.parametrize("command", ["sign", "reproduce"])
+def test_records_altered_by_hand_are_refused(
+    folder: Path,
+    command: str,
+    changes: dict[str, object],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rewrite(folder, **changes)
+    words = ["--check"] if command == "sign" else []
+    assert main([command, str(folder), *words]) == REFUSED
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["report.html", "RTDOSE.dcm", "nothing.json"])
+@pytest.mark.parametrize("command", ["sign", "reproduce"])
+def test_another_file_is_no_record(
+    folder: Path, command: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--check"] if command == "sign" else []
+    assert main([command, str(folder / name), *words]) == REFUSED
+    error = capsys.readouterr().err
+    assert name in error and "name verification.json or run.json" in error
+    assert ("is not a record" in error) == (name != "nothing.json")
 
 
 def test_a_dose_that_is_not_the_records_is_not_signed(

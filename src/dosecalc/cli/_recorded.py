@@ -25,11 +25,15 @@ from dosecalc.report.record_file import RecordFile
 __all__ = [
     "NamedFile",
     "Recorded",
+    "check_repeatable",
     "named_files",
     "options_record",
     "places",
     "recorded_options",
 ]
+
+_TABLES = ("choices", "engine", "program", "host", "machine_models", "physical_data_sha256")
+_INPUT_KEYS = {"name", "kind", "sha256", "used"}
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,8 @@ def recorded_options(record: RecordFile) -> Recorded:
     InputError
         It has none, or options that this version does not know.
     """
-    found = record.run["choices"].get("options")
+    choices = record.run.get("choices", {})
+    found = choices.get("options") if isinstance(choices, Mapping) else choices
     if found is None:
         raise InputError(
             f"{record.path} does not hold the options in a form that can be run again: an older "
@@ -102,9 +107,48 @@ def recorded_options(record: RecordFile) -> Recorded:
         kind = VerifyOptions if found["command"] == "verify" else CalcOptions
         options = kind.from_record(found["values"])
         files = tuple(NamedFile(**one) for one in found["files"])
+        if not all(isinstance(one["absolute"], str) for one in _all_places(found)):
+            raise TypeError("a place without its absolute path")
         return Recorded(options, files, found["place"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{record.path}: its options cannot be read: {error}") from error
+    except InputError as error:
+        raise InputError(
+            f"{record.path}: {error}; calculate again to have such a record"
+        ) from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{record.path}: its options cannot be read ({type(error).__name__}: {error}); get the "
+            "original record back, or calculate again"
+        ) from error
+
+
+def _all_places(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [found["place"], *(one["place"] for one in found["files"])]
+
+
+def check_repeatable(record: RecordFile) -> None:
+    """Refuse a record that lacks what is read to calculate it again and to say what differs.
+
+    Raises
+    ------
+    InputError
+        An entry is missing or is not of its kind: it was altered by hand.
+    """
+    run = record.run
+    for name in _TABLES:
+        if not isinstance(run.get(name), Mapping):
+            raise InputError(_lacks(record, name, run.get(name)))
+    if not all(isinstance(one, Mapping) for one in run["machine_models"].values()):
+        raise InputError(_lacks(record, "machine_models", run["machine_models"]))
+    inputs = run.get("inputs")
+    if not isinstance(inputs, list) or not all(
+        isinstance(one, Mapping) and set(one) >= _INPUT_KEYS for one in inputs
+    ):
+        raise InputError(_lacks(record, "inputs", inputs))
+
+
+def _lacks(record: RecordFile, name: str, value: object) -> str:
+    what = "is missing" if value is None else "is not what a record holds there"
+    return f"{record.path}: {name!r} {what}; get the original record back, or calculate again"
 
 
 def named_files(options: CalcOptions | VerifyOptions) -> tuple[Path, ...]:

@@ -15,7 +15,7 @@ from dosecalc.cli._doses import read_any_dose
 from dosecalc.cli._examine import VerifyOptions
 from dosecalc.cli._inputs import Found, find_inputs
 from dosecalc.cli._output import check_output, output_folder
-from dosecalc.cli._recorded import recorded_options
+from dosecalc.cli._recorded import check_repeatable, recorded_options
 from dosecalc.cli._show import Stages
 from dosecalc.cli._verify import verify_case
 from dosecalc.errors import GeometryError, InputError
@@ -116,6 +116,7 @@ def reproduce(
     """
     record = open_record(path)
     recorded = recorded_options(record)
+    check_repeatable(record)
     # Covers the record itself where somebody has signed it: nothing else holds its hash.
     broken = problems(record, read_decisions(record))
     if broken:

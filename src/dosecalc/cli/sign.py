@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 __all__ = ["sign"]
 
 _WHOLE, _ALTERED, _UNDECIDED = 0, 1, 2
+_WHOLE_SAID = "Record, outputs and decisions are unaltered."
+# The first decision is what holds the record's own hash.
+_UNDECIDED_SAID = (
+    "Nobody has decided yet. The outputs are those that {0} names; whether {0} itself was altered "
+    "cannot be told before a first decision."
+)
 
 
 @click.command()
@@ -48,7 +54,7 @@ def sign(
     The decision goes into decisions.json beside the record, with the hashes of record, dose and
     report. It binds a typed name to contents; it is no proof of who typed it. With --check
     nothing is written: exit code 0 all is unaltered, 1 something was altered, 2 there is no
-    decision.
+    decision, before which the record's own alteration cannot be told.
     """
     from dosecalc.errors import InputError
     from dosecalc.report.record_file import open_record
@@ -90,7 +96,7 @@ def _check(record: RecordFile, seal: str | None, as_json: bool) -> int:
     decisions: tuple[Decision, ...] = ()
     try:
         decisions = read_decisions(record)
-        said = problems(record, decisions)
+        said = problems(record, decisions) + record.contradictions()
     except InputError as error:
         said = [str(error)]
     if seal is not None:
@@ -107,11 +113,7 @@ def _check(record: RecordFile, seal: str | None, as_json: bool) -> int:
         for one in said:
             click.echo(f"ALTERED: {one}")
         if not said:
-            click.echo(
-                "Record, outputs and decisions are unaltered."
-                if decisions
-                else "Record and outputs are unaltered. Nobody has decided yet."
-            )
+            click.echo(_WHOLE_SAID if decisions else _UNDECIDED_SAID.format(record.path.name))
     return _ALTERED if said else _WHOLE if decisions else _UNDECIDED
 
 
@@ -147,6 +149,7 @@ def _print_json(record: RecordFile, decisions: tuple[Decision, ...], said: list[
         "record": str(record.path),
         "outcome": record.outcome,
         "decisions": [asdict(one) | {"sha256": one.sha256} for one in decisions],
+        "bound": bool(decisions),
         "altered": said,
     }
     click.echo(to_json(shown), nl=False)

@@ -89,8 +89,8 @@ def sign(record: RecordFile, *, name: str, role: str, decision: str, reason: str
     ------
     InputError
         There is no name or reason; the verification was REFUSED, so that there is nothing to
-        decide; record, outputs or earlier decisions are not what they were; or somebody else is
-        signing.
+        decide; record, outputs or earlier decisions are not what they were; record and report
+        contradict one another; or somebody else is signing.
     """
     words = {"name": name, "reason": reason, "role": role}
     for what, text in words.items():
@@ -112,6 +112,12 @@ def sign(record: RecordFile, *, name: str, role: str, decision: str, reason: str
             raise InputError(
                 f"{record.folder}: {'; '.join(said)}. No decision is added to what is not whole: "
                 "get the original files back, or verify again into another folder"
+            )
+        said = record.contradictions()
+        if said:
+            raise InputError(
+                f"{record.folder}: {'; '.join(said)}. One of them was altered, so it is not known "
+                "what would be decided on: get the original files back, or verify again"
             )
         made = Decision(
             number=len(earlier) + 1,

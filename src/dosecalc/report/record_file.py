@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,17 @@ from typing import Any
 from dosecalc.errors import InputError
 from dosecalc.report.record import RECORD_SCHEMA, file_sha256
 from dosecalc.report.verification_json import VERIFICATION_SCHEMA
+from dosecalc.verify.outcome import Outcome
 
 __all__ = ["RecordFile", "changed_files", "open_record"]
 
 _NAMES = ("verification.json", "run.json")
 _REPORT = "report.html"
+_OUTCOMES = tuple(Outcome.__members__)
+# What the page states for programs, once in each language: text that a file brought in cannot
+# hold an element.
+_VERDICT = re.compile(r'<section class="verdict [a-z]+" data-outcome="([A-Z]+)"')
+_LANGUAGE = re.compile(r'<html lang="([a-z]+)"')
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,31 @@ class RecordFile:
             found.setdefault(_REPORT, file_sha256(report))
         return found
 
+    @property
+    def report_language(self) -> str | None:
+        """Language that the report opens in; None where it does not say."""
+        found = _LANGUAGE.search(self._report()[:1000])
+        return None if found is None else found[1]
+
+    def contradictions(self) -> list[str]:
+        """Say where a verification contradicts its own findings or the report beside it."""
+        if not self.is_verification:
+            return []
+        name, said = self.path.name, []
+        found = [str(one["outcome"]) for one in self.values["findings"]]
+        worst = max(found, key=_OUTCOMES.index, default=Outcome.REFUSED.name)
+        if worst != self.outcome:
+            said.append(f"{name} says {self.outcome}, the worst of its findings is {worst}")
+        stated = set(_VERDICT.findall(self._report())) - {self.outcome}
+        said += [f"{_REPORT} says {one}, {name} says {self.outcome}" for one in sorted(stated)]
+        return said
+
+    def _report(self) -> str:
+        try:
+            return (self.folder / _REPORT).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
     def broken_outputs(self) -> dict[str, str]:
         """Say of each output, by name, that is missing or not what the record states, what is."""
         return changed_files(self.folder, self.outputs)
@@ -116,11 +148,23 @@ def open_record(path: Path) -> RecordFile:
         if not there:
             raise InputError(f"{path} holds no record ({' or '.join(_NAMES)}); name one")
         file = there[0]
+    what = f"name {' or '.join(_NAMES)}, or the folder that holds one"
     try:
         content = file.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"record {file} cannot be read: {error.strerror or error}; {what}"
+        ) from error
+    try:
         values = json.loads(content)
-    except (OSError, ValueError) as error:
-        raise InputError(f"record {file} cannot be read: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file} is not a record: {error}; {what}") from error
+    _check(values, file)
+    return RecordFile(file, hashlib.sha256(content).hexdigest(), values)
+
+
+def _check(values: Any, file: Path) -> None:
+    """Refuse what lacks something that every reader of a record looks at."""
     found = values.get("schema") if isinstance(values, dict) else None
     if found not in (RECORD_SCHEMA, VERIFICATION_SCHEMA):
         raise InputError(
@@ -130,6 +174,35 @@ def open_record(path: Path) -> RecordFile:
     run = values.get("record") if found == VERIFICATION_SCHEMA else values
     if not isinstance(run, dict) or not isinstance(run.get("outputs_sha256"), dict):
         raise InputError(f"{file}: it states no hashes of its outputs, so it binds nothing")
-    if any(Path(name).name != name for name in run["outputs_sha256"]):
+    outputs = run["outputs_sha256"]
+    if not all(isinstance(sha256, str) for sha256 in outputs.values()):
+        raise InputError(
+            f"{file}: its outputs_sha256 holds what is no hash; it was altered by hand"
+        )
+    if any(Path(name).name != name for name in outputs):
         raise InputError(f"{file}: its outputs do not lie beside it; it was written by hand")
-    return RecordFile(file, hashlib.sha256(content).hexdigest(), values)
+    if not isinstance(values.get("case"), str):
+        raise InputError(f"{file}: {_not('case', values.get('case'), 'a text')}")
+    if found == VERIFICATION_SCHEMA:
+        _check_verdict(values, file)
+
+
+def _check_verdict(values: Mapping[str, Any], file: Path) -> None:
+    outcome, findings = values.get("outcome"), values.get("findings")
+    if outcome not in _OUTCOMES:
+        wanted = f"one of {', '.join(_OUTCOMES)}"
+        raise InputError(f"{file}: {_not('outcome', outcome, wanted)}")
+    if not isinstance(findings, list):
+        raise InputError(f"{file}: {_not('findings', findings, 'a list')}")
+    for number, one in enumerate(findings, start=1):
+        known = isinstance(one, dict) and one.get("outcome") in _OUTCOMES
+        if not known or not all(isinstance(one.get(k), str) for k in ("rule", "sentence")):
+            raise InputError(
+                f"{file}: {_not(f'finding {number}', one, 'rule, outcome and sentence')}"
+            )
+
+
+def _not(what: str, value: Any, wanted: str) -> str:
+    text = repr(value)
+    shown = text if len(text) <= 60 else text[:57] + "..."
+    return f"{what} is {shown}, not {wanted}: it was altered by hand; get the original file back"
