@@ -68,6 +68,13 @@ def printed(capsys: pytest.CaptureFixture[str]) -> dict:
         (1.0, [], 0, "pass"),
         (1.1, [], 1, "fail"),
         (1.1, ["--dose", "11"], 0, "pass"),
+        (1.1, ["--dose", "11%", "--distance", "1mm", "--threshold", "10 %"], 0, "pass"),
+        (
+            1.1,
+            ["--distance", "2.0 MM", "--normalisation", "59.990016Gy", "--pass", "95%"],
+            1,
+            "fail",
+        ),
         (1.1, ["--pass", "100", "--fail", "0"], 2, "review"),
     ],
 )
@@ -116,6 +123,23 @@ def test_compare_tells_differences_gamma_and_histograms(tmp_path, capsys, rtstru
     assert "cord" not in out
     assert "worst voxel" in out
     assert run("compare", a, rtdose(tmp_path / "c.dcm", 1.2)) == 1
+    capsys.readouterr()
+    assert run("compare", a, b, "--dose", "2%", "--distance", "1mm", "--json") == 0
+    assert printed(capsys)["gamma"]["criteria"]["dose_percent"] == 2.0
+
+
+@pytest.mark.parametrize("word", ["2mm", "two", "nan", "inf", "%"])
+def test_a_criterion_that_is_no_number_says_what_to_write(tmp_path, capsys, word):
+    a = rtdose(tmp_path / "a.dcm")
+    assert run("gamma", a, a, "--dose", word) == 3
+    assert f"{word!r} is no number in %; write 2 or 2%" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "start"), [("c.pdf", b"%PDF"), ("c.SVG", b"<?xml")])
+def test_pictures_are_what_their_names_say(tmp_path, rtstruct, name, start):
+    a = rtdose(tmp_path / "a.dcm")
+    assert run("dvh", a, rtstruct, "--picture", tmp_path / name) == 0
+    assert (tmp_path / name).read_bytes().startswith(start)
 
 
 def test_dvh_prints_indices_and_writes_curves(tmp_path, capsys, rtstruct):
@@ -169,8 +193,14 @@ def test_what_does_not_belong_together_is_refused_unless_said(tmp_path, capsys, 
         (["gamma", "{a}", "{a}", "--out", "{folder}/no/map.npz"], "cannot be written"),
         (["compare", "{a}", "{a}", "--structure", "PTV"], "--structures"),
         (["compare", "{a}", "{d3}"], "--3ddose-unit"),
+        (["compare", "{folder}", "{a}"], "is a folder: name a file in it, an RTDOSE"),
+        (["dvh", "{a}", "{folder}"], "is a folder: name a file in it, an RTSTRUCT"),
+        (["compare", "{a}", "{garbage}"], "garbage.npz is no NumPy archive"),
+        (["compare", "{a}", "{objects}"], "objects.npz holds Python objects"),
+        (["dvh", "{a}", "{rs}", "--picture", "{folder}/c.xyz"], "ends in .png, .pdf, .svg"),
+        (["dvh", "{a}", "{rs}", "--picture", "{folder}/c"], "ends in .png, .pdf, .svg"),
         (["dvh", "{a}", "{a}"], "SOP class"),
-        (["dvh", "{a}", "{rs}", "--structure", "liver"], "liver"),
+        (["dvh", "{a}", "{rs}", "--structure", "liver"], "rs.dcm: no structure is named 'liver'"),
         (["dvh", "{a}", "{rs}", "--structure", "leg"], "outside the dose grid"),
         (["dvh", "{a}", "{rs}", "--quantity", "V20"], "D95%"),
         (["dvh", "{a}", "{rs}", "--target", "PTV"], "--prescription"),
@@ -180,7 +210,10 @@ def test_what_does_not_belong_together_is_refused_unless_said(tmp_path, capsys, 
 def test_bad_input_is_one_message_and_code_3(tmp_path, capsys, rtstruct, words, say):
     (tmp_path / "text.dcm").write_text("a dose, or so")
     (tmp_path / "dose.3ddose").write_text("1 1 1")
+    (tmp_path / "garbage.npz").write_bytes(b"\x80\x04garbage")
+    np.savez(tmp_path / "objects.npz", dose=np.array([{}], dtype=object))
     named = {
+        "garbage": tmp_path / "garbage.npz", "objects": tmp_path / "objects.npz",
         "a": rtdose(tmp_path / "a.dcm"), "rs": rtstruct, "text": tmp_path / "text.dcm",
         "d3": tmp_path / "dose.3ddose", "folder": tmp_path,
     }  # fmt: skip
@@ -189,6 +222,7 @@ def test_bad_input_is_one_message_and_code_3(tmp_path, capsys, rtstruct, words, 
     assert err.startswith("refused: ")
     assert err.count("\n") == 1
     assert say in err
+    assert "pickle" not in err
 
 
 def test_a_3ddose_file_is_compared_with_its_twin(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from dosecalc.model import Dose, StructureSet
+    from dosecalc.model import Dose, Structure, StructureSet
 
 __all__ = [
     "GAMMA_LIMITS_SOURCE",
@@ -22,6 +23,7 @@ __all__ = [
     "dose_options",
     "gamma_options",
     "gamma_outcome",
+    "measure",
     "print_notes",
     "read_any_dose",
     "read_structure_file",
@@ -30,6 +32,34 @@ __all__ = [
 ]
 
 GAMMA_LIMITS_SOURCE = "AAPM MPPG 5.b and TG-218"
+
+
+def measure(unit: str) -> dict[str, Any]:
+    """Return what makes an option take a number with or without its unit, such as ``2%``.
+
+    What is no finite number, or has another unit, is refused.
+    """
+
+    def read(ctx: click.Context, option: click.Parameter, value: str | None) -> float | None:
+        if value is None:
+            return None
+        text = value.strip()
+        if text.lower().endswith(unit.lower()):
+            text = text[: -len(unit)]
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise click.BadParameter(
+                f"{value!r} is no number in {unit}; write 2 or 2{unit}", ctx, option
+            )
+        return number
+
+    return {"type": str, "callback": read}
+
+
+_PERCENT, _MM, _GY = measure("%"), measure("mm"), measure("Gy")
 
 
 @dataclass(frozen=True)
@@ -49,6 +79,15 @@ class NamedStructures:
 
     path: Path
     structures: StructureSet
+
+    def __getitem__(self, name: str) -> Structure:
+        """Return a structure by its name; a refusal says in which file there is none."""
+        from dosecalc.errors import InputError
+
+        try:
+            return self.structures[name]
+        except InputError as error:
+            raise InputError(f"{self.path}: {error}") from error
 
 
 def dose_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -84,10 +123,27 @@ def gamma_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the criteria of gamma and the limits of its pass rate."""
     for option in reversed(
         (
-            click.option("--dose", "dose_percent", default=3.0, show_default=True, metavar="%"),
-            click.option("--distance", "distance_mm", default=2.0, show_default=True, metavar="MM"),
+            click.option(
+                "--dose",
+                "dose_percent",
+                **_PERCENT,
+                default=3.0,
+                show_default=True,
+                metavar="%",
+                help="Dose criterion, with or without the percent sign.",
+            ),
+            click.option(
+                "--distance",
+                "distance_mm",
+                **_MM,
+                default=2.0,
+                show_default=True,
+                metavar="MM",
+                help="Distance criterion.",
+            ),
             click.option(
                 "--threshold",
+                **_PERCENT,
                 default=10.0,
                 show_default=True,
                 metavar="%",
@@ -99,13 +155,14 @@ def gamma_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--max-gamma", default=2.0, show_default=True, metavar="GAMMA"),
             click.option(
                 "--normalisation",
-                type=float,
+                **_GY,
                 metavar="GY",
                 help="Dose that percentages are of; the reference's maximum if left out.",
             ),
             click.option(
                 "--pass",
                 "pass_from",
+                **_PERCENT,
                 default=95.0,
                 show_default=True,
                 metavar="%",
@@ -114,6 +171,7 @@ def gamma_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--fail",
                 "fail_below",
+                **_PERCENT,
                 default=90.0,
                 show_default=True,
                 metavar="%",
@@ -159,17 +217,16 @@ def read_any_dose(path: Path, *, unit: str | None, axes: str, plane: bool = Fals
         It cannot be read, or a .3ddose file has no unit.
     """
     from dosecalc.errors import InputError
-    from dosecalc.verify.foreign import read_3ddose, read_npz_dose
+    from dosecalc.verify.foreign import read_3ddose
 
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file; name an RTDOSE, .npz or .3ddose file")
+    _refuse_no_file(path, "an RTDOSE, .npz or .3ddose file")
     kind = path.suffix.lower()
     if kind == ".3ddose":
         if unit is None:
             raise InputError(f"{path} does not state its unit; say --3ddose-unit Gy or 'Gy cm2'")
         return _without_identity(path, read_3ddose(path, unit=unit, axes=axes.split(",")))
     if kind == ".npz":
-        return _without_identity(path, read_npz_dose(path))
+        return _without_identity(path, _read_archive(path))
     from dosecalc.dicom import read_dose_file
 
     found = read_dose_file(path, slice_thickness_ok=plane)
@@ -179,6 +236,37 @@ def read_any_dose(path: Path, *, unit: str | None, axes: str, plane: bool = Fals
     )
 
 
+def _refuse_no_file(path: Path, wanted: str) -> None:
+    from dosecalc.errors import InputError
+
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: name a file in it, {wanted}")
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; name {wanted}")
+
+
+def _read_archive(path: Path) -> Dose:
+    """Read a NumPy archive; NumPy's own advice on what is none would be to run what it holds."""
+    import zipfile
+
+    from dosecalc.errors import InputError
+    from dosecalc.verify.foreign import read_npz_dose
+
+    if not zipfile.is_zipfile(path):
+        raise InputError(
+            f"{path} is no NumPy archive: write the dose with numpy.savez_compressed, or name "
+            "another file"
+        )
+    try:
+        return read_npz_dose(path)
+    except InputError as error:
+        if "pickle" not in str(error):
+            raise
+        raise InputError(
+            f"{path} holds Python objects, not numbers alone; those are not read"
+        ) from error
+
+
 def _without_identity(path: Path, dose: Dose) -> NamedDose:
     return NamedDose(path, dose, notes=tuple(dose.provenance.get("notes", ())))
 
@@ -186,10 +274,8 @@ def _without_identity(path: Path, dose: Dose) -> NamedDose:
 def read_structure_file(path: Path) -> NamedStructures:
     """Read an RTSTRUCT file."""
     from dosecalc.dicom import read_dataset, read_structures
-    from dosecalc.errors import InputError
 
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file; name an RTSTRUCT file")
+    _refuse_no_file(path, "an RTSTRUCT file")
     return NamedStructures(path, read_structures(read_dataset(path), where=str(path)))
 
 

@@ -13,6 +13,7 @@ from dosecalc.cli._doses import (
     dose_options,
     gamma_options,
     gamma_outcome,
+    measure,
     print_notes,
     read_any_dose,
     read_structure_file,
@@ -20,7 +21,7 @@ from dosecalc.cli._doses import (
 )
 
 if TYPE_CHECKING:
-    from dosecalc.cli._doses import NamedDose
+    from dosecalc.cli._doses import NamedDose, NamedStructures
     from dosecalc.cli.dvh import StructureDvh
     from dosecalc.verify.difference import DoseDifference
 
@@ -40,7 +41,7 @@ _COLUMNS = ("D98", "D50", "D2", "mean")
 @click.option("--structure", "names", multiple=True, metavar="NAME", help="Only this; repeatable.")
 @click.option(
     "--plane-spacing",
-    type=float,
+    **measure("mm"),
     metavar="MM",
     help="Distance of the CT slices, needed for structures drawn on a single one.",
 )
@@ -83,7 +84,7 @@ def compare(
         drawn = read_structure_file(structures)
         for one in (first, second):
             notes += refuse_strangers(one, drawn, accepted=strangers)
-        pairs = _histograms(drawn.structures, names, (first, second), plane_spacing)
+        pairs = _histograms(drawn, names, (first, second), plane_spacing)
     made = gamma_criteria(**criteria)
     difference = dose_difference(
         first.dose,
@@ -108,7 +109,7 @@ def compare(
 
 
 def _histograms(
-    structures: Any,
+    structures: NamedStructures,
     names: Sequence[str],
     doses: tuple[NamedDose, NamedDose],
     plane_spacing: float | None,

@@ -12,6 +12,7 @@ import click
 from dosecalc.cli._doses import (
     check_file,
     dose_options,
+    measure,
     print_notes,
     read_any_dose,
     read_structure_file,
@@ -20,13 +21,15 @@ from dosecalc.cli._doses import (
 )
 
 if TYPE_CHECKING:
-    from dosecalc.model import Dose, Structure, StructureSet
+    from dosecalc.cli._doses import NamedStructures
+    from dosecalc.model import Dose, Structure
     from dosecalc.verify.dvh import Dvh
     from dosecalc.verify.indices import PlanIndices
 
 __all__ = ["StructureDvh", "chosen_structures", "dvh", "dvh_of", "dvh_record", "volume_text"]
 
 _LEVELS = 1001
+_PICTURES = ("png", "pdf", "svg")
 _COLOURS = ("#a50f15", "#08519c", "#006d2c", "#6a3d9a", "#d94801", "#303030", "#1b9e77", "#7a5230")
 _DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1, 2)), (0, (1, 1)))
 
@@ -53,7 +56,7 @@ class StructureDvh:
 )
 @click.option(
     "--prescription",
-    type=float,
+    **measure("Gy"),
     metavar="GY",
     help="Prescribed dose: homogeneity, conformity and gradient of the targets.",
 )
@@ -67,13 +70,17 @@ class StructureDvh:
 @click.option("--body", metavar="NAME", help="Structure that isodose volumes are taken within.")
 @click.option(
     "--plane-spacing",
-    type=float,
+    **measure("mm"),
     metavar="MM",
     help="Distance of the CT slices, needed for structures drawn on a single one.",
 )
 @dose_options
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="File for the curves.")
-@click.option("--picture", type=click.Path(path_type=Path), help="PNG file for the curves.")
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path),
+    help="File for the curves as a picture: .png, .pdf or .svg.",
+)
 @click.option("--force", is_flag=True, help="Replace those files if they are there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def dvh(
@@ -103,6 +110,7 @@ def dvh(
 
     if (targets or body) and prescription is None:
         raise InputError("--target and --body: only with --prescription")
+    kind = "" if picture is None else _picture_kind(picture)
     for place in (csv_file, picture):
         check_file(place, force=force)
     given = read_any_dose(dose, unit=unit, axes=axes)
@@ -110,14 +118,14 @@ def dvh(
     notes = [*given.notes, *refuse_strangers(given, drawn, accepted=strangers)]
     rows = [
         dvh_of(one, given.dose, plane_spacing, refuse=bool(names))
-        for one in chosen_structures(drawn.structures, names)
+        for one in chosen_structures(drawn, names)
     ]
     if all(row.dvh is None for row in rows):
         raise InputError(f"no structure of {structures} has a dose: {rows[0].remark}")
     indices = []
     if prescription is not None:
-        wanted = _targets(drawn.structures, targets)
-        inside = None if body is None else drawn.structures[body]
+        wanted = _targets(drawn, targets)
+        inside = None if body is None else drawn[body]
         indices = [_indices(t, given.dose, prescription, inside, plane_spacing) for t in wanted]
         if given.dose.summation != "PLAN":
             notes.append(
@@ -126,13 +134,26 @@ def dvh(
     if csv_file is not None:
         write_file(csv_file, curves_csv(rows, given.dose).encode())
     if picture is not None:
-        write_file(picture, _picture(rows, given.dose))
+        write_file(picture, _picture(rows, given.dose, kind))
     notes += [row.remark for row in rows if row.remark]
     _show(rows, indices, quantities, given.dose, notes, as_json=as_json)
     return 0
 
 
-def chosen_structures(structures: StructureSet, names: Sequence[str]) -> list[Structure]:
+def _picture_kind(path: Path) -> str:
+    """Return the format that a picture's ending names."""
+    from dosecalc.errors import InputError
+
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in _PICTURES:
+        raise InputError(
+            f"--picture {path}: a picture ends in {', '.join(f'.{k}' for k in _PICTURES)}; give "
+            "the file one of these endings"
+        )
+    return kind
+
+
+def chosen_structures(structures: NamedStructures, names: Sequence[str]) -> list[Structure]:
     """Structures by name, or all that are drawn.
 
     Raises
@@ -144,9 +165,9 @@ def chosen_structures(structures: StructureSet, names: Sequence[str]) -> list[St
 
     if names:
         return [structures[name] for name in dict.fromkeys(names)]
-    drawn = [one for one in structures if not one.is_empty]
+    drawn = [one for one in structures.structures if not one.is_empty]
     if not drawn:
-        raise InputError("the structure set has no contours: there is nothing to look at")
+        raise InputError(f"{structures.path} has no contours: there is nothing to look at")
     return drawn
 
 
@@ -173,12 +194,14 @@ def dvh_of(
     )
 
 
-def _targets(structures: StructureSet, names: Sequence[str]) -> list[Structure]:
+def _targets(structures: NamedStructures, names: Sequence[str]) -> list[Structure]:
     from dosecalc.errors import InputError
 
-    found = [structures[name] for name in names] or list(structures.of_kind("PTV"))
+    found = [structures[name] for name in names] or list(structures.structures.of_kind("PTV"))
     if not found:
-        raise InputError("no structure is of type PTV: name the targets with --target")
+        raise InputError(
+            f"{structures.path}: no structure is of type PTV; name the targets with --target"
+        )
     return found
 
 
@@ -255,8 +278,8 @@ def curves_csv(rows: Iterable[StructureDvh], dose: Dose) -> str:
     return stream.getvalue()
 
 
-def _picture(rows: Iterable[StructureDvh], dose: Dose) -> bytes:
-    """Cumulative histograms as a PNG file; curves differ in colour and dash."""
+def _picture(rows: Iterable[StructureDvh], dose: Dose, kind: str) -> bytes:
+    """Cumulative histograms as a picture; curves differ in colour and dash."""
     import io
 
     import numpy as np
@@ -282,7 +305,7 @@ def _picture(rows: Iterable[StructureDvh], dose: Dose) -> bytes:
     panel.grid(visible=True, color="0.85", lw=0.6)
     panel.legend(fontsize=8, handlelength=4, loc="upper left", bbox_to_anchor=(1.01, 1.0))
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=150)
+    figure.savefig(stream, format=kind, dpi=150)
     return stream.getvalue()
 
 
