@@ -9,7 +9,7 @@ so on; several values in one cell are parted by |.
 
 It is `dosecalc verify-list` (docs/sign-and-reproduce.md) with another command and other columns:
 lists, table and resuming are the same. OUT/CASE/ gets what `dosecalc calc` writes,
-OUT/summary.csv a line per case.
+OUT/summary.csv a line per case, OUT/attention.csv those that are not done, the worst first.
 
 Exit code: the worst of all cases (0 done, 3 refused, 70 crashed), 3 also for a list that is
 refused, 130 interrupted.
@@ -47,7 +47,7 @@ def asked(job: Job) -> CalcOptions:
     try:
         words = calc.make_context("calc", [str(job.folder), *job.words]).params
     except click.ClickException as error:
-        raise InputError(f"{job.name}: {error.format_message()}") from None
+        raise InputError(error.format_message()) from None
     return CalcOptions.from_words(
         **{name: value for name, value in words.items() if name not in ("progress", "as_json")}
     )

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+import platform
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dosecalc.cli._list import COLUMNS, CaseList, Column, Job, read_list
+from dosecalc.cli._list import COLUMNS, CaseList, Column, Job, read_list, same_twice
+from dosecalc.cli._lock import LOCK
 from dosecalc.cli._night import Night, _in_a_process, refuse_early, run_night
 from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._recorded import options_record
@@ -68,12 +75,14 @@ class Cases:
         seen = [{"name": "RTPLAN.dcm", "kind": "RTPLAN", "used": True}]
         record = {
             "program": program(),
+            "timings_s": {"reading": 2.0, "calculating": 10.25},
             "engine": {},
             "inputs": [one | {"sha256": file_sha256(job.folder / one["name"])} for one in seen],
             "choices": {"options": options_record(asked(job), out)},
             "outputs_sha256": {"RTDOSE.dcm": file_sha256(out / "RTDOSE.dcm")},
         }
-        values = {"schema": "dosecalc-verification/1", "outcome": outcome, "record": record}
+        values = {"schema": "dosecalc-verification/1", "case": job.name, "outcome": outcome,
+                  "findings": [], "record": record}  # fmt: skip
         (out / "verification.json").write_text(json.dumps(values))
 
     def night(self, **ends: int | BaseException) -> int:
@@ -81,8 +90,10 @@ class Cases:
         self.ran.clear()
         return run_night(NIGHT, self.jobs, self.out, force=False, run=self.run)[0]
 
-    def table(self) -> dict[str, dict[str, str]]:
-        with (self.out / "summary.csv").open(encoding="utf-8", newline="") as stream:
+    def table(self, name: str = "summary.csv") -> dict[str, dict[str, str]]:
+        # With the mark by which spreadsheets know UTF-8.
+        assert (self.out / name).read_bytes().startswith(b"\xef\xbb\xbf")
+        with (self.out / name).open(encoding="utf-8-sig", newline="") as stream:
             return {row["case"]: row for row in csv.DictReader(stream)}
 
 
@@ -190,11 +201,124 @@ def test_an_interrupted_night_stops_and_goes_on(tmp_path: Path) -> None:
 
 def test_what_a_night_died_in_comes_last_in_the_next(tmp_path: Path) -> None:
     cases = Cases(tmp_path, "a", "b")
-    with pytest.raises(SystemError):
-        cases.night(a=SystemError("killed"))
+    with pytest.raises(SystemExit):
+        cases.night(a=SystemExit("killed"))
     assert cases.table()["a"]["outcome"] == "started"
+    assert cases.table("attention.csv")["a"]["outcome"] == "started"
     assert cases.night(a=0) == 0
     assert cases.ran == ["b", "a"]
+
+
+def test_a_case_that_went_on_without_its_night_has_its_times(tmp_path: Path) -> None:
+    """A night that is killed leaves the process of the case it was at, which may finish it."""
+    cases = Cases(tmp_path, "a")
+    with pytest.raises(SystemExit):
+        cases.night(a=SystemExit("killed"))
+    cases.write(cases.jobs.jobs[0], cases.out / "a", "PASS")
+    assert cases.night() == 0
+    assert cases.ran == []
+    row = cases.table()["a"]
+    assert row["seconds"] == "12.2"
+    assert datetime.fromisoformat(row["finished"]).tzinfo is not None
+
+
+def test_a_fault_in_one_case_is_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither looking at it, nor running it, nor reading its results ends the night."""
+    cases = Cases(tmp_path, "a", "b", "c")
+
+    def look(job: Job) -> None:
+        if job.name != "c":
+            raise TypeError("'int' object is not iterable")
+
+    assert refuse_early(cases.jobs, look) == ["a", "b"]
+    assert "a will crash, a fault of dosecalc" in capsys.readouterr().err
+    assert cases.night(a=TypeError("no such thing")) == 70
+    assert cases.ran == ["a", "b", "c"]
+    assert cases.table()["a"]["outcome"] == "CRASHED"
+    assert cases.table()["a"]["error"] == "TypeError: no such thing"
+    assert "Traceback" in (cases.out / "a.crash.txt").read_text()
+
+    def figures(job: Job, _: object) -> dict[str, float]:
+        return {"gamma": 98.5 if job.name == "c" else 1 / 0}
+
+    broken = replace(NIGHT, figures=figures)
+    code, rows = run_night(broken, cases.jobs, cases.out, force=False, run=cases.run)
+    assert code == 70
+    assert [row["outcome"] for row in rows.values()] == ["CRASHED", "CRASHED", "PASS"]
+
+
+def test_what_needs_a_person_stands_in_a_table_of_its_own(tmp_path: Path) -> None:
+    cases = Cases(tmp_path, "a", "b", "c", "d", "é")
+    assert cases.night(b=2, c=1, d=3, é=70) == 70
+    assert list(cases.table()) == ["a", "b", "c", "d", "é"]
+    found = cases.table("attention.csv")
+    assert list(found) == ["é", "d", "c", "b"]
+    assert found["c"] == cases.table()["c"]
+    # A case that is not on the list any more needs nobody this morning.
+    cases.jobs = CaseList(cases.jobs.jobs[:2], ",")
+    assert cases.night(b=2) == 2
+    assert list(cases.table("attention.csv")) == ["b"]
+    assert "c" in cases.table()
+
+
+def test_two_nights_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    cases = Cases(tmp_path, "a")
+    lock = cases.out / LOCK
+    cases.out.mkdir()
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        # The night was killed, and the case it was at goes on.
+        dead = {"host": platform.node(), "processes": [2**22 + 1, other.pid]}
+        lock.write_text(json.dumps(dead))
+        with pytest.raises(InputError, match=f"last case of .* {other.pid}.*If nothing runs"):
+            cases.night()
+        lock.write_text(json.dumps(dead | {"processes": [other.pid]}))
+        with pytest.raises(InputError, match=rf"a night \(process {other.pid}\) is writing"):
+            cases.night()
+    finally:
+        other.kill()
+        # Not waited for yet: what has ended counts as ended all the same.
+    while cases_locked(cases):
+        pass
+    other.communicate()
+    assert cases.ran == ["a"]
+    assert not lock.exists()
+    lock.write_text(json.dumps(dead | {"host": "elsewhere"}))
+    with pytest.raises(InputError, match="on the machine elsewhere"):
+        cases.night()
+    lock.write_text("")
+    with pytest.raises(InputError, match=r"remove .*lock"):
+        cases.night()
+    assert lock.exists()
+
+
+def cases_locked(cases: Cases) -> bool:
+    try:
+        return cases.night() != 0
+    except InputError:
+        return True
+
+
+def test_the_lock_holds_while_a_night_runs(tmp_path: Path) -> None:
+    cases = Cases(tmp_path, "a")
+
+    def run(words: list[str], tell: Callable[[str], None]) -> tuple[int, str]:
+        with pytest.raises(InputError, match="wait until it has ended"):
+            run_night(NIGHT, cases.jobs, cases.out, force=False, run=cases.run)
+        return cases.run(words, tell)
+
+    assert run_night(NIGHT, cases.jobs, cases.out, force=False, run=run)[0] == 0
+    assert not (cases.out / LOCK).exists()
+
+
+def test_a_file_is_no_folder_of_results(tmp_path: Path) -> None:
+    cases = Cases(tmp_path, "a")
+    cases.out.write_text("mine")
+    with pytest.raises(InputError, match="is a file; name a folder with --out"):
+        run_night(NIGHT, cases.jobs, cases.out, force=False, run=cases.run)
+    with pytest.raises(InputError, match="cannot be made"):
+        run_night(NIGHT, cases.jobs, cases.out / "below", force=False, run=cases.run)
+    assert cases.out.read_text() == "mine"
 
 
 def test_a_folder_that_is_missing_is_told_before_the_night(
@@ -220,8 +344,10 @@ def test_another_table_is_not_replaced(tmp_path: Path) -> None:
 
 def test_a_case_runs_in_a_process_of_its_own() -> None:
     said: list[str] = []
-    code, told = _in_a_process(["info", "/nowhere"], said.append)
+    begun: list[int] = []
+    code, told = _in_a_process(["info", "/nowhere"], said.append, begun.append)
     assert code == 3
+    assert len(begun) == 1
     assert "refused: /nowhere" in told
     assert said[-1].startswith("refused: ")
 
@@ -235,9 +361,11 @@ def listed(place: Path, *lines: str) -> Path:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["folder,colour", "a,red"], "columns folder, colour"),
-        (["case,machine", "a,b"], "folder is needed"),
-        (["folder,folder", "a,b"], "each may be once"),
+        (["folder,colour", "a,red"], "no column is called 'colour'; there are: case, folder"),
+        (["folder,machin", "a,b"], "'machin' (did you mean machine?)"),
+        (["folder,hu-curve,x", "a,b,c"], "'hu-curve' (did you mean hu_curve?), 'x'; there are"),
+        (["case,machine", "a,b"], "no column folder"),
+        (["folder,folder", "a,b"], "column folder is there twice"),
         (["folder,machine", "a"], "line 2: another number of cells"),
         (["folder,machine", ",b"], "line 2: no folder"),
         (["folder", "a", "A"], "several cases are named"),
@@ -246,14 +374,37 @@ def listed(place: Path, *lines: str) -> Path:
         (["case,folder", "a:b,a"], "cannot be the name of a folder"),
         (["folder,incomplete", "a,maybe"], "write yes or no"),
         (["folder"], "no case"),
-        ([""], "folder is needed"),
+        ([""], "list.csv is empty"),
+        (["", " "], "list.csv is empty"),
+        (["case,folder", "attention.csv,a"], "cannot be the name of a folder"),
     ],
 )
 def test_lists_without_sense_are_refused(
     tmp_path: Path, lines: Sequence[str], message: str
 ) -> None:
-    with pytest.raises(InputError, match=message.replace("(", r"\(")):
+    with pytest.raises(InputError, match=re.escape(message)):
         read_list(listed(tmp_path, *lines), LIST_COLUMNS)
+
+
+def test_what_is_no_list_says_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing\.csv: there is no such file"):
+        read_list(tmp_path / "nothing.csv", LIST_COLUMNS)
+    with pytest.raises(InputError, match="is a folder: name the CSV file"):
+        read_list(tmp_path, LIST_COLUMNS)
+    path = tmp_path / "list.csv"
+    path.write_bytes("case,folder\nMüller,a".encode("latin-1"))
+    with pytest.raises(InputError, match="line 2: not UTF-8 text; save the list as 'CSV UTF-8'"):
+        read_list(path, LIST_COLUMNS)
+    path.write_bytes(b'folder\n"a' + b"b" * 200_000 + b'"')
+    with pytest.raises(InputError, match="no CSV text"):
+        read_list(path, LIST_COLUMNS)
+
+
+def test_a_case_that_is_listed_twice_is_told(tmp_path: Path) -> None:
+    lines = ("case,folder,grid", "a,p,3", "b,p,3", "c,p,4")
+    assert same_twice(read_list(listed(tmp_path, *lines), LIST_COLUMNS)) == [
+        f"a and b name the same folder with the same options, {tmp_path / 'p'}"
+    ]
 
 
 def test_cells_become_words(tmp_path: Path) -> None:
@@ -285,7 +436,7 @@ def test_tables_are_parted_like_the_list(tmp_path: Path) -> None:
     cases.jobs = CaseList(cases.jobs.jobs, ";")
     cases.table = lambda: {"a": {"outcome": "started"}}
     assert cases.night() == 0
-    first, second = (cases.out / "summary.csv").read_text().splitlines()
+    first, second = (cases.out / "summary.csv").read_text(encoding="utf-8-sig").splitlines()
     assert first.startswith("case;outcome;")
     assert ";98,5;" in second
     cases.night()

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from dosecalc.cli.main import PASSED, REFUSED, main
+from dosecalc.cli.verify_list import _shortened
 from tests.cli.conftest import COARSE
 
 HEADER = "case,folder,machine,hu_curve,template"
@@ -50,8 +51,8 @@ def night(place: Path, *words: str) -> int:
     return main(command(place, *COARSE[4:], *words))
 
 
-def rows(place: Path) -> dict[str, dict[str, str]]:
-    with (place / "out" / "summary.csv").open(encoding="utf-8", newline="") as stream:
+def rows(place: Path, name: str = "summary.csv") -> dict[str, dict[str, str]]:
+    with (place / "out" / name).open(encoding="utf-8-sig", newline="") as stream:
         return {row["case"]: row for row in csv.DictReader(stream)}
 
 
@@ -77,6 +78,16 @@ def test_a_night_and_the_next_evening(place: Path, capsys: pytest.CaptureFixture
     assert table["c1"]["engines"] == "collapsed-cone"
     assert told.out.startswith("4 cases: ")
     assert "FAIL     c4: goal; gamma 100.0 %" in told.out
+    # The worst first, and of a refusal the whole sentence with what to do.
+    counts = told.out.partition("\n")[0].removeprefix("4 cases: ")
+    assert [word.split()[1] for word in counts.split(", ")][:2] == ["REFUSED", "FAIL"]
+    assert f"  REFUSED  c3: {table['c3']['error']}\n" in told.out
+    assert list(rows(place, "attention.csv"))[:3] == ["c2", "c3", "c4"]
+    assert table["c4"]["patient_id"] and table["c4"]["plan"]
+    assert (place / "out" / table["c4"]["report"]).is_file()
+    assert table["c4"]["report"] == "c4/report.html"
+    assert (table["c4"]["n_fail"], table["c2"]["n_fail"]) == ("1", "")
+    assert table["c4"]["finding"].startswith("PTV D95% >= 60 Gy: ")
     values = json.loads((place / "out" / "c1" / "verification.json").read_text())
     assert values["outcome"] == table["c1"]["outcome"]
     assert not (place / "out" / "c2").exists()
@@ -108,7 +119,7 @@ def test_cases_can_be_checked_before_the_night(
     )  # fmt: skip
     assert main(["verify-list", str(place / "list.csv"), "--check"]) == REFUSED
     told = capsys.readouterr()
-    assert "4 cases were read: 3 would be refused" in told.out
+    assert "4 cases were read: 3 would be refused: c2, c3, c4\n" in told.out
     assert "c1: can be calculated" in told.err
     assert "c2 will be refused: " in told.err and "no RTPLAN" in told.err
     assert "no.toml" in told.err
@@ -116,6 +127,78 @@ def test_cases_can_be_checked_before_the_night(
     assert not (place / "out").exists()
     write_list(place, line("c1", "anna"))
     assert main(["verify-list", str(place / "list.csv"), "--check"]) == PASSED
+
+
+def test_the_check_tells_what_would_surprise_in_the_morning(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "patients" / "berta" / "RTDOSE.dcm").unlink()
+    (place / "broken.toml").write_text("name = 3\n")
+    lines = (
+        line("c1", "anna"), line("c2", "berta"), line("c3", "anna"),
+        line("c4", "anna", "broken.toml"),
+    )  # fmt: skip
+    write_list(place, *lines)
+    words = ["verify-list", str(place / "list.csv"), "--check"]
+    assert main([*words, "--body", "SKIN"]) == REFUSED
+    told = capsys.readouterr().err
+    folder = place / "patients" / "anna"
+    assert f"c1 will be refused: {folder}: no structure is named 'SKIN'" in told
+    assert f"c1 and c3 name the same folder with the same options, {folder}" in told
+    assert "broken.toml: name is 3; a text in quotes is needed" in told
+    assert main(words) == REFUSED
+    told = capsys.readouterr().err
+    assert "c1: can be calculated\n" in told
+    assert (
+        "c2: can be calculated, but there is no dose to compare with: it will be a REVIEW" in told
+    )
+    assert main([*words, "--language", "de"]) == REFUSED
+    told = capsys.readouterr().err
+    assert "c1 will be refused: " in told and "'de'" in told
+    assert "refused: c1" not in told
+
+
+def test_every_option_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify-list", "--help"]) == PASSED
+    told = " ".join(capsys.readouterr().out.split())
+    assert "As the column" not in told
+    assert "--machine [BEAM=]NAME Machine model: NAME for all beams" in told
+
+
+@pytest.mark.parametrize("name", ["a file", "below a file"])
+def test_results_do_not_go_into_a_file(
+    place: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_list(place, line("c1", "anna"))
+    (place / "x.txt").write_text("mine")
+    out = place / "x.txt" / "out" if name.startswith("below") else place / "x.txt"
+    assert main(["verify-list", str(place / "list.csv"), "--out", str(out)]) == REFUSED
+    assert "x.txt" in capsys.readouterr().err
+    assert (place / "x.txt").read_text() == "mine"
+
+
+def test_findings_are_cut_to_what_is_read() -> None:
+    assert _shortened(["a", "b"]) == "a | b"
+    many = _shortened([f"finding number {n} of many" for n in range(40)])
+    assert len(many) <= 200
+    assert many.startswith("finding number 0 of many | ") and many.endswith("more")
+    left = int(many.split()[-2])
+    assert many.count("finding number") + left == 40
+    assert len(_shortened(["x" * 500])) == 200
+    assert _shortened(["x" * 500, "y"]).endswith("... | and 1 more")
+
+
+def test_another_language_is_done_again(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_list(place, line("c1", "anna"))
+    night(place)
+    report = (place / "out" / "c1" / "report.html").read_text(encoding="utf-8")
+    assert '<html lang="en"' in report
+    night(place, "--language", "fr")
+    report = (place / "out" / "c1" / "report.html").read_text(encoding="utf-8")
+    assert '<html lang="fr"' in report
+    capsys.readouterr()
+    night(place, "--language", "fr")
+    assert "done before, left alone" in capsys.readouterr().err
 
 
 def test_options_for_all_and_words_without_sense(

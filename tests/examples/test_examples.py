@@ -117,7 +117,7 @@ def good(name: str, grid: str = "12") -> tuple[str, ...]:
 
 
 def rows(out: Path) -> dict[str, dict[str, str]]:
-    with (out / "summary.csv").open(encoding="utf-8", newline="") as stream:
+    with (out / "summary.csv").open(encoding="utf-8-sig", newline="") as stream:
         return {row["case"]: row for row in csv.DictReader(stream)}
 
 
@@ -176,5 +176,5 @@ def test_lists_without_sense_are_refused(patients: Path, tmp_path: Path) -> None
     cases = write_list(patients / "wrong.csv", ("thorax", "red"), columns="folder,colour")
     done = call("batch.py", cases, tmp_path / "out")
     assert done.returncode == 3
-    assert "columns folder, colour" in done.stderr
+    assert "no column is called 'colour'" in done.stderr
     assert not (tmp_path / "out").exists()

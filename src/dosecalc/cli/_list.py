@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from dosecalc.errors import InputError
 
-__all__ = ["COLUMNS", "CaseList", "Column", "Job", "check_name", "read_list"]
+__all__ = ["COLUMNS", "CaseList", "Column", "Job", "check_name", "read_list", "same_twice"]
 
 _YES = {"yes": True, "true": True, "1": True, "x": True, "no": False, "false": False, "0": False}
 # Names that the night itself uses in the folder of the results.
-_TAKEN = ("summary.csv",)
+_TAKEN = ("summary.csv", "attention.csv")
 
 
 @dataclass(frozen=True)
@@ -85,31 +87,80 @@ def read_list(
         It cannot be read, a column is not known, or a line makes no case.
     """
     known = {one.name: one for one in columns}
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as UTF-8 text: {error}") from error
+    content = _content(path)
     # Spreadsheets write semicolons where the comma is the decimal sign.
-    delimiter = ";" if ";" in text.partition("\n")[0] else ","
-    reader = csv.DictReader(text.splitlines(), delimiter=delimiter)
-    names = [name.strip().lower() for name in reader.fieldnames or ()]
-    allowed = ("case", "folder", *others, *known)
-    if set(names) - set(allowed) or "folder" not in names or len(set(names)) < len(names):
-        raise InputError(
-            f"{path}: columns {', '.join(names)}; folder is needed, and each may be once: "
-            f"{', '.join(allowed)}"
-        )
-    reader.fieldnames = names
+    delimiter = ";" if ";" in content.partition("\n")[0] else ","
+    reader = csv.DictReader(io.StringIO(content, newline=""), delimiter=delimiter)
     jobs = []
-    for line in reader:
-        where = f"{path}, line {reader.line_num}"
-        if None in line or None in line.values():
-            raise InputError(f"{where}: another number of cells than column names")
-        if any((value or "").strip() for value in line.values()):
-            cells = {name: value.strip() for name, value in line.items()}
-            jobs.append(_job(cells, known, dict(common or {}), where, path.parent))
+    try:
+        names = [name.strip().lower() for name in reader.fieldnames or ()]
+        _check_columns(names, ("case", "folder", *others, *known), path)
+        reader.fieldnames = names
+        for line in reader:
+            where = f"{path}, line {reader.line_num}"
+            if None in line or None in line.values():
+                raise InputError(f"{where}: another number of cells than column names")
+            if any((value or "").strip() for value in line.values()):
+                cells = {name: value.strip() for name, value in line.items()}
+                jobs.append(_job(cells, known, dict(common or {}), where, path.parent))
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: no CSV text: {error}") from error
     _refuse_twice([job.name for job in jobs], path)
     return CaseList(tuple(jobs), delimiter)
+
+
+def _content(path: Path) -> str:
+    """Return the text of a list, or say what is in its place."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: name the CSV file that lists the cases")
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: there is no such file; name the CSV file with the cases"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InputError(
+            f"{path}, line {line}: not UTF-8 text; save the list as 'CSV UTF-8' in the spreadsheet"
+        ) from None
+    if not text.strip():
+        raise InputError(f"{path} is empty: a line of column names and a line per case are needed")
+    return text
+
+
+def _check_columns(names: Sequence[str], allowed: Sequence[str], path: Path) -> None:
+    """Refuse columns that are not known, name the nearest, or that are there twice."""
+    unknown = [name for name in names if name not in allowed]
+    if unknown:
+        said = []
+        for name in unknown:
+            near = get_close_matches(name, allowed, n=1)
+            said.append(f"{name!r}" + (f" (did you mean {near[0]}?)" if near else ""))
+        raise InputError(
+            f"{path}: no column is called {', '.join(said)}; there are: {', '.join(allowed)}"
+        )
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise InputError(f"{path}: column {twice[0]} is there twice; keep one")
+    if "folder" not in names:
+        raise InputError(f"{path}: no column folder, which says where each case lies")
+
+
+def same_twice(cases: CaseList) -> list[str]:
+    """Say which cases name the same folder with the same options: one may be meant otherwise."""
+    named: dict[tuple[Path, tuple[str, ...]], list[str]] = {}
+    for job in cases.jobs:
+        named.setdefault((job.folder, job.words), []).append(job.name)
+    return [
+        f"{' and '.join(names)} name the same folder with the same options, {folder}"
+        for (folder, _), names in named.items()
+        if len(names) > 1
+    ]
 
 
 def _refuse_twice(names: list[str], path: Path) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import shutil
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -22,19 +22,19 @@ from dosecalc import __version__
 from dosecalc.cli._examine import VerifyOptions
 from dosecalc.cli._inputs import unchanged
 from dosecalc.cli._list import CaseList, Job
+from dosecalc.cli._lock import only_one
 from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._output import check_output
 from dosecalc.cli._recorded import recorded_options
+from dosecalc.cli._table import STARTED, SUMMARY, Row, read_table, write_tables
 from dosecalc.errors import DosecalcError, InputError
 from dosecalc.report.record import program
 from dosecalc.report.record_file import RecordFile, open_record
 
 __all__ = ["SUMMARY", "Night", "Row", "refuse_early", "run_night"]
 
-SUMMARY = "summary.csv"
-
-Row = dict[str, Any]
 Told = Callable[[str], None]
+_Run = Callable[[list[str], Told], tuple[int, str]]
 
 _REFUSED, _CRASHED, _INTERRUPTED = 3, 70, 130
 # From best to worst; whatever is not here is a crash.
@@ -83,7 +83,7 @@ def run_night(
     out: Path,
     *,
     force: bool,
-    run: Callable[[list[str], Told], tuple[int, str]] | None = None,
+    run: _Run | None = None,
 ) -> tuple[int, dict[str, Row]]:
     """Run every case that is not done yet.
 
@@ -104,51 +104,74 @@ def run_night(
     code, rows
         The worst exit code of all cases, and the table.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    table = out / SUMMARY
-    earlier = _read(table, night)
+    _make(out)
+    with only_one(out) as begun:
+        earlier = read_table(out / SUMMARY, night.all_columns, night.columns)
+        rows = {job.name: earlier.get(job.name, {}) for job in cases.jobs} | earlier
+        how = run or partial(_in_a_process, begun=begun)
+        if _run_all(night, cases, out, rows, force=force, run=how):
+            return max((_code(rows[job.name]) for job in cases.jobs), key=_WEIGHT.index), rows
+    return _INTERRUPTED, rows
+
+
+def _make(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; name a folder with --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out} cannot be made: {error.strerror or error}") from error
+
+
+def _run_all(
+    night: Night, cases: CaseList, out: Path, rows: dict[str, Row], *, force: bool, run: _Run
+) -> bool:
+    """Bring the rows of all cases up to date; whether it was let come to the end."""
     names = [job.name for job in cases.jobs]
-    rows = {name: earlier.get(name, {}) for name in names} | earlier
     # What the last night ended in may end this one as well, so it waits until the others are done.
-    order = sorted(cases.jobs, key=lambda job: _was_begun(rows[job.name]))
+    order = sorted(cases.jobs, key=lambda job: rows[job.name].get("outcome") == STARTED)
     screen = Console(file=sys.stderr, highlight=False, markup=False, soft_wrap=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns,
+    with _bar(screen) as progress:
+        task = progress.add_task("", total=len(order))
+        start, ran = time.perf_counter(), 0
+        for number, job in enumerate(order, start=1):
+            progress.update(task, description=job.name)
+            row = None if force else _done_before(night, job, out, rows[job.name])
+            if row is not None:
+                said = f"{row['outcome']}, done before, left alone"
+            else:
+
+                def tell(stage: str, name: str = job.name) -> None:
+                    progress.update(task, description=f"{name}  {stage}")
+
+                rows[job.name] = _asked(job) | {"outcome": STARTED}
+                try:
+                    write_tables(out, night.all_columns, rows, names, cases.delimiter)
+                    row = _row(night, job, out, run, tell)
+                except KeyboardInterrupt:
+                    row = _asked(job) | _ended(night, _INTERRUPTED, "interrupted")
+                ran += 1
+                said = _said(row, (time.perf_counter() - start) / ran * (len(order) - number))
+            rows[job.name] = row
+            screen.print(f"{number} of {len(order)}  {job.name}: {said}")
+            write_tables(out, night.all_columns, rows, names, cases.delimiter)
+            progress.advance(task)
+            if row["exit_code"] == _INTERRUPTED:
+                return False
+    return True
+
+
+def _bar(screen: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=screen,
         disable=not screen.is_terminal,
         redirect_stdout=False,
         redirect_stderr=False,
-    ) as progress:
-        task = progress.add_task("", total=len(order))
-        start, ran = time.perf_counter(), 0
-        for number, job in enumerate(order, start=1):
-            what = f"{number} of {len(order)}  {job.name}: "
-            progress.update(task, description=job.name)
-            done = None if force else _done_before(night, job, out, rows[job.name])
-            if done is not None:
-                rows[job.name] = done
-                screen.print(f"{what}{done['outcome']}, done before, left alone")
-            else:
-                rows[job.name] = _asked(job) | {"outcome": "started"}
-                _write(table, night, rows, cases.delimiter)
-
-                def tell(stage: str, name: str = job.name) -> None:
-                    progress.update(task, description=f"{name}  {stage}")
-
-                try:
-                    row = _row(night, job, out, run or _in_a_process, tell)
-                except KeyboardInterrupt:
-                    row = _asked(job) | _ended(night, _INTERRUPTED, "interrupted")
-                rows[job.name], ran = row, ran + 1
-                left = (time.perf_counter() - start) / ran * (len(order) - number)
-                screen.print(f"{what}{_said(row, left)}")
-            _write(table, night, rows, cases.delimiter)
-            progress.advance(task)
-            if rows[job.name]["exit_code"] == _INTERRUPTED:
-                return _INTERRUPTED, rows
-    return max((_code(rows[name]) for name in names), key=_WEIGHT.index), rows
+    )
 
 
 def _done_before(night: Night, job: Job, out: Path, before: Row) -> Row | None:
@@ -158,7 +181,7 @@ def _done_before(night: Night, job: Job, out: Path, before: Row) -> Row | None:
         recorded = recorded_options(record)
         asked, was = night.asked(job).to_record(), recorded.options.to_record()
         # The day on which models must be valid is that of the night; it makes no other dose.
-        if {**asked, "on": ""} != {**was, "on": ""}:
+        if {**asked, "on": ""} != {**was, "on": ""} or _other_language(night.asked(job), record):
             return None
         if record.run["program"] != program() or record.broken_outputs():
             return None
@@ -169,18 +192,36 @@ def _done_before(night: Night, job: Job, out: Path, before: Row) -> Row | None:
         )
         if code is None:
             return None
-        told = {key: before.get(key, "") for key in ("seconds", "finished")}
+        # The row says nothing of it where the night was killed and the case went on by itself.
+        told = {key: before.get(key) or value for key, value in _times(record).items()}
         return _asked(job) | night.figures(job, record) | _ended(night, code, "") | told
-    except DosecalcError:
+    except Exception:
         # Whatever it is, the case that is run again meets it and says so.
         return None
+
+
+def _other_language(options: CalcOptions | VerifyOptions, record: RecordFile) -> bool:
+    """Whether the report was asked for in a language that it does not open in."""
+    if not isinstance(options, VerifyOptions):
+        return False
+    return record.report_language not in (None, options.language)
+
+
+def _times(record: RecordFile) -> Row:
+    """Seconds of a run and when it ended, as far as its record tells."""
+    seconds = record.run.get("timings_s", {}).values()
+    ended = datetime.fromtimestamp(record.path.stat().st_mtime).astimezone()
+    return {
+        "seconds": round(sum(seconds), 1) if seconds else "",
+        "finished": ended.isoformat(timespec="seconds"),
+    }
 
 
 def _row(
     night: Night,
     job: Job,
     out: Path,
-    run: Callable[[list[str], Told], tuple[int, str]],
+    run: _Run,
     tell: Told,
 ) -> Row:
     """Run one case; whatever happens becomes a row."""
@@ -204,6 +245,9 @@ def _row(
                 code, told = _INTERRUPTED, str(stopped)
     except DosecalcError as error:
         code, told = _REFUSED, f"refused: {error}"
+    except Exception:
+        # A fault of the program in one case is no reason to leave the others undone.
+        code, told = _CRASHED, traceback.format_exc()
     crash = out / f"{job.name}.crash.txt"
     crash.unlink(missing_ok=True)
     if code not in _WEIGHT or code == _CRASHED:
@@ -212,8 +256,10 @@ def _row(
     return _asked(job) | found | _ended(night, code, told) | {"seconds": seconds}
 
 
-def _in_a_process(words: list[str], tell: Told) -> tuple[int, str]:
-    """Run a command in a process of its own; each line it says goes to `tell`."""
+def _in_a_process(
+    words: list[str], tell: Told, begun: Callable[[int], None] = lambda _: None
+) -> tuple[int, str]:
+    """Run a command in a process of its own; its lines go to `tell`, its number to `begun`."""
     command = [sys.executable, "-m", "dosecalc.cli.main", *words]
     child = subprocess.Popen(  # noqa: S603
         command,
@@ -226,6 +272,7 @@ def _in_a_process(words: list[str], tell: Told) -> tuple[int, str]:
     )
     said = []
     try:
+        begun(child.pid)
         for line in child.stderr or ():
             said.append(line)
             tell(line.strip())
@@ -279,52 +326,11 @@ def _code(row: Row) -> int:
     return code if code in _WEIGHT else _CRASHED
 
 
-def _was_begun(row: Row) -> bool:
-    return row.get("outcome") == "started"
-
-
-def _read(path: Path, night: Night) -> dict[str, Row]:
-    """Rows of an earlier night by case, none where there was none."""
-    if not path.exists():
-        return {}
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        first = stream.readline()
-        stream.seek(0)
-        reader = csv.DictReader(stream, delimiter=";" if ";" in first else ",")
-        names = set(reader.fieldnames or ())
-        # A table of another version may have other columns; those of this one are kept.
-        if not {"case", "outcome", "exit_code", night.columns[0]} <= names:
-            raise InputError(f"{path} is not a table of this command; name another folder")
-        known = names & set(night.all_columns)
-        return {row["case"]: {name: row[name] for name in known} for row in reader}
-
-
-def _write(path: Path, night: Night, rows: Mapping[str, Row], delimiter: str) -> None:
-    """Replace the table as a whole: whoever reads it sees the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, night.all_columns, restval="", delimiter=delimiter)
-            writer.writeheader()
-            for row in rows.values():
-                if row:
-                    writer.writerow({k: _cell(v, delimiter) for k, v in row.items()})
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-def _cell(value: Any, delimiter: str) -> Any:
-    """Write numbers with a decimal comma for the spreadsheets that part cells by semicolons."""
-    if isinstance(value, float) and delimiter == ";":
-        return str(value).replace(".", ",")
-    return value
-
-
 def refuse_early(cases: CaseList, look: Callable[[Job], object]) -> list[str]:
-    """Say at once, while somebody is still there, which cases are going to be refused."""
+    """Say at once, while somebody is still there, which cases are going to be refused.
+
+    Whatever happens in one case is a line of its own and does not keep the others from being read.
+    """
     refused = []
     for job in cases.jobs:
         try:
@@ -332,6 +338,12 @@ def refuse_early(cases: CaseList, look: Callable[[Job], object]) -> list[str]:
                 raise InputError(f"{job.folder} is not a folder")
             look(job)
         except DosecalcError as error:
-            click.echo(f"{job.name} will be refused: {error}", err=True)
-            refused.append(job.name)
+            said = f"will be refused: {error}"
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            said = f"will crash, a fault of dosecalc, please report it: {what}"
+        else:
+            continue
+        click.echo(f"{job.name} {said}", err=True)
+        refused.append(job.name)
     return refused

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from dosecalc.cli._list import COLUMNS, Column
+from dosecalc.cli.verify import verify
 
 if TYPE_CHECKING:
     from dosecalc.cli._examine import VerifyOptions
@@ -24,26 +25,32 @@ _COLUMNS = (
     Column("reference", "--reference", "file"),
     Column("template", "--template", "file"),
     Column("tolerances", "--tolerances", "file"),
+    Column("language", "--language"),
 )
 _WORDS = {0: "PASS", 1: "FAIL", 2: "REVIEW", 3: "REFUSED", 70: "CRASHED", 130: "INTERRUPTED"}
 _FIGURES = (
-    *("worst_rule", "finding", "gamma_percent", "largest_percent", "largest_in"),
-    *("prescription", "engines", "decision"),
+    *("patient_id", "plan", "n_fail", "n_review", "worst_rule", "finding"),
+    *("gamma_percent", "largest_percent", "largest_in", "prescription", "engines"),
+    *("decision", "report"),
 )
 # What a person has to look at first in the morning.
-_ORDER = ("CRASHED", "INTERRUPTED", "REFUSED", "FAIL", "REVIEW")
+_ORDER = ("CRASHED", "INTERRUPTED", "REFUSED", "FAIL", "REVIEW", "PASS")
 _REFUSED = 3
-_SHOWN = 120
+# Characters of the findings in a cell: all of them stand in the report.
+_FINDINGS_SHOWN = 200
 
 
 def _common(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give the command an option for every column."""
+    """Give the command an option for every column, explained as `dosecalc verify` does."""
+    known = {word: option for option in verify.params for word in option.opts}
     for column in reversed(_COLUMNS):
+        option = known[column.option]
+        about = option.help if isinstance(option, click.Option) else None
         command = click.option(
             column.option,
             column.name,
-            metavar="yes|no" if column.kind == "flag" else "TEXT",
-            help=f"As the column {column.name}.",
+            metavar="yes|no" if column.kind == "flag" else option.metavar or "TEXT",
+            help=about or f"As --{column.name} of dosecalc verify.",
         )(command)
     return command
 
@@ -62,29 +69,32 @@ def verify_list(
     """Verify the cases of LIST, a CSV file, one after the other.
 
     LIST has a line per case and a first line of column names: `folder` (from the list's own
-    place), `case` (a short name; else the folder's), and the options of `dosecalc verify`. Several
-    values in one cell are parted by |. Options given here hold for all cases, whatever the list
-    says.
+    place), `case` (a short name; else the folder's), and options of `dosecalc verify`: machine,
+    hu_curve, body and so on, as below with _ for -. Several values in one cell are parted by |.
+    Options given here hold for all cases, whatever the list says.
 
-    OUT/CASE/ gets what `dosecalc verify` writes, OUT/summary.csv a line per case after each.
+    OUT/CASE/ gets what `dosecalc verify` writes, OUT/summary.csv a line per case after each,
+    OUT/attention.csv those that are not PASS, the worst first.
     What is refused or crashes does not stop the others. Called again, cases are left alone that
     were done with the same options, files and version. Exit code: the worst of all cases (0 pass,
     2 review, 1 fail, 3 refused, else a crash).
     """
-    from dosecalc.cli._list import read_list
+    from dosecalc.cli._list import read_list, same_twice
     from dosecalc.cli._night import SUMMARY, Night, refuse_early, run_night
     from dosecalc.errors import InputError
 
     given = {name: value for name, value in common.items() if value is not None}
     jobs = read_list(cases, _COLUMNS, given)
     night = Night("verify", "verification.json", _WORDS, _FIGURES, _figures, _asked)
-    if check:
-        refused = refuse_early(jobs, _read)
-        click.echo(f"{len(jobs.jobs)} cases were read: {len(refused)} would be refused")
-        return _REFUSED if refused else 0
-    if out is None:
+    if out is None and not check:
         raise InputError("--out is needed: the folder of the results")
-    refuse_early(jobs, _look)
+    for line in same_twice(jobs):
+        click.echo(f"look again: {line}", err=True)
+    refused = refuse_early(jobs, _read if check else _look)
+    if out is None or check:
+        names = f": {', '.join(refused)}" if refused else ""
+        click.echo(f"{len(jobs.jobs)} cases were read: {len(refused)} would be refused{names}")
+        return _REFUSED if refused else 0
     code, rows = run_night(night, jobs, out, force=force)
     _show(jobs, rows)
     click.echo(f"{out / SUMMARY}")
@@ -94,36 +104,57 @@ def verify_list(
 def _asked(job: Job) -> VerifyOptions:
     """Read the words as the command itself will."""
     from dosecalc.cli._examine import VerifyOptions
-    from dosecalc.cli.verify import verify
     from dosecalc.errors import InputError
 
     try:
         words = verify.make_context("verify", [str(job.folder), *job.words]).params
     except click.ClickException as error:
-        raise InputError(f"{job.name}: {error.format_message()}") from None
+        raise InputError(error.format_message()) from None
     for name in ("progress", "as_json"):
         words.pop(name)
     return VerifyOptions.from_words(**words)
 
 
-def _figures(_job: Job, record: RecordFile) -> Row:
+def _figures(job: Job, record: RecordFile) -> Row:
     from dosecalc.report.decisions import read_decisions
 
     values = record.values
-    worst = [f for f in values["findings"] if f["outcome"] == values["outcome"] != "PASS"]
     gamma, largest = values["gamma"], values["largest_difference"]
+    by_outcome = {word: [f for f in values["findings"] if f["outcome"] == word] for word in _ORDER}
+    worst = by_outcome[record.outcome] if record.outcome in ("FAIL", "REVIEW") else []
+    sentences = [str(f["sentence"]) for word in ("FAIL", "REVIEW") for f in by_outcome[word]]
     decisions = read_decisions(record)
     last = decisions[-1] if decisions else None
+    plan = str(record.run["plan"]["label"])
     return {
+        "patient_id": str(values["case"]).removesuffix(plan).strip(),
+        "plan": plan,
+        "n_fail": len(by_outcome["FAIL"]),
+        "n_review": len(by_outcome["REVIEW"]),
         "worst_rule": " | ".join(dict.fromkeys(str(f["rule"]) for f in worst)),
-        "finding": " | ".join(str(f["sentence"]) for f in worst),
+        "finding": _shortened(sentences),
         "gamma_percent": "" if gamma is None else round(gamma["pass_percent"], 2),
         "largest_percent": "" if largest is None else round(largest["percent_of_prescription"], 2),
         "largest_in": "" if largest is None else " | ".join(largest["structures"]),
         "prescription": values["prescription"]["text"],
         "engines": " | ".join(record.run["choices"]["engines"]),
         "decision": "" if last is None else f"{last.decision}, {last.name}, {last.time_utc}",
+        "report": f"{job.name}/report.html",
     }
+
+
+def _shortened(sentences: Iterable[str]) -> str:
+    """Put sentences behind one another as long as a person would read them in a table."""
+    left = list(sentences)
+    text = ""
+    while left:
+        added = f"{text} | {left[0]}" if text else left[0]
+        more = f" | and {len(left) - 1} more" if len(left) > 1 else ""
+        if text and len(added) + len(more) > _FINDINGS_SHOWN:
+            return f"{text} | and {len(left)} more"
+        text = added if len(added) <= _FINDINGS_SHOWN else added[: _FINDINGS_SHOWN - 3] + "..."
+        left.pop(0)
+    return text
 
 
 def _look(job: Job) -> VerifyOptions:
@@ -150,23 +181,30 @@ def _look(job: Job) -> VerifyOptions:
 def _read(job: Job) -> None:
     """Read all of the case, up to where the calculation would begin."""
     from dosecalc.cli._prepare import prepare
+    from dosecalc.cli._reference import find_reference
     from dosecalc.cli._show import Stages
 
-    prepare(_look(job).calcs[0], Stages(shown=False))
-    click.echo(f"{job.name}: can be calculated", err=True)
+    options = _look(job)
+    prepared = prepare(options.calcs[0], Stages(shown=False))
+    said = "can be calculated"
+    if prepared.case is not None:
+        found = find_reference(prepared.case, prepared.plan, options.reference)
+        if found.dose is None:
+            said += ", but there is no dose to compare with: it will be a REVIEW"
+    click.echo(f"{job.name}: {said}", err=True)
 
 
 def _show(jobs: CaseList, rows: dict[str, Row]) -> None:
     """Print how many came to what, and what a person has to look at, the worst first."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {word: [] for word in _ORDER}
     for job in jobs.jobs:
         found.setdefault(str(rows[job.name].get("outcome", "not begun")), []).append(job.name)
-    counts = ", ".join(f"{len(names)} {word}" for word, names in found.items())
+    counts = ", ".join(f"{len(names)} {word}" for word, names in found.items() if names)
     click.echo(f"{len(jobs.jobs)} cases: {counts}")
-    for word in _ORDER:
-        for name in found.get(word, ()):
+    for word in _ORDER[:-1]:
+        for name in found[word]:
             row = rows[name]
             why = str(row.get("error") or row.get("worst_rule") or "")
             if row.get("gamma_percent") not in (None, ""):
                 why += f"; gamma {row['gamma_percent']} %, largest {row['largest_percent']} %"
-            click.echo(f"  {word:<8} {name}: {why if len(why) < _SHOWN else why[:_SHOWN] + '...'}")
+            click.echo(f"  {word:<8} {name}: {why}")
