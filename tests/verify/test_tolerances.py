@@ -173,7 +173,10 @@ GOAL = '[[goal]]\nstructure = "PTV"\nquantity = "D95%"\n'
         ('[[goal]]\nstructure = "P"\nquantity = "max"\nat_most = 3.0\nreview = 4.0', "beyond"),
         ("goal = 3", r"\[\[goal\]\] tables"),
         ("[goal]\nstructure = 3", r"\[\[goal\]\] tables"),
-        (GOAL + 'at_least = "57 Gy"', "goal 1: at_least is '57 Gy'; a finite number"),
+        (
+            GOAL + 'at_least = "57 Gy"',
+            "at_least is '57 Gy'; a finite number is needed, without quotes",
+        ),
         (GOAL + "at_least = true", "at_least is True"),
         (GOAL + "at_least = inf", "at_least is inf"),
         (GOAL + "at_least = -1", "at_least is -1; D95% is 0 or more"),

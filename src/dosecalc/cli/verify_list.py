@@ -80,7 +80,8 @@ def verify_list(
     2 review, 1 fail, 3 refused, else a crash).
     """
     from dosecalc.cli._list import read_list, same_twice
-    from dosecalc.cli._night import SUMMARY, Night, refuse_early, run_night
+    from dosecalc.cli._night import Night, refuse_early, run_night
+    from dosecalc.cli._table import ATTENTION, SUMMARY
     from dosecalc.errors import InputError
 
     given = {name: value for name, value in common.items() if value is not None}
@@ -97,7 +98,7 @@ def verify_list(
         return _REFUSED if refused else 0
     code, rows = run_night(night, jobs, out, force=force)
     _show(jobs, rows)
-    click.echo(f"{out / SUMMARY}")
+    click.echo(f"{out / SUMMARY}, {out / ATTENTION}")
     return code
 
 

@@ -158,7 +158,8 @@ def open_record(path: Path) -> RecordFile:
     try:
         values = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{file} is not a record: {error}; {what}") from error
+        why = f": {error}" if file.suffix == ".json" else ""
+        raise InputError(f"{file} is not a record{why}; {what}") from error
     _check(values, file)
     return RecordFile(file, hashlib.sha256(content).hexdigest(), values)
 

@@ -120,9 +120,9 @@ def _goal(entry: Mapping[str, Any], where: str, source: str) -> Goal:
     goal = Goal(
         structures=_structures(entry["structure"], where),
         quantity=_quantity(entry, where),
-        limit=number(entry, limits[0], where),
+        limit=_number(entry, limits[0], where),
         at_least=limits[0] == "at_least",
-        review=None if "review" not in entry else number(entry, "review", where),
+        review=None if "review" not in entry else _number(entry, "review", where),
         optional=optional,
         source=_word(entry, "source", where, source),
     )
@@ -154,6 +154,13 @@ def _word(table: Mapping[str, Any], key: str, where: str, default: str | None = 
     if not found:
         raise InputError(f'{where}: {key} is empty; write {key} = "..."')
     return found
+
+
+def _number(entry: Mapping[str, Any], key: str, where: str) -> float:
+    try:
+        return number(entry, key, where)
+    except InputError as error:
+        raise InputError(f"{error}, without quotes or unit") from error
 
 
 def _structures(value: Any, where: str) -> tuple[str, ...]:
