@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dosecalc.cli._output import check_output, output_folder
+from dosecalc.cli._output import check_output, output_folder, refuse_over_inputs
 from dosecalc.errors import InputError
 
 
@@ -68,3 +68,24 @@ def test_places_that_cannot_be_written_are_refused(tmp_path):
     empty.mkdir()
     write(empty)
     assert (empty / "run.json").is_file()
+
+
+def test_a_folder_that_holds_an_input_is_never_replaced(tmp_path):
+    """`--out PARENT --force` must not replace the patient by his report."""
+    patient, case = tmp_path / "case" / "patient", tmp_path / "case"
+    patient.mkdir(parents=True)
+    (patient / "ct.dcm").write_text("slice")
+    with pytest.raises(InputError, match="would be replaced"):
+        refuse_over_inputs(case, patient)
+    with pytest.raises(InputError, match="lies in the patient folder"):
+        refuse_over_inputs(patient / "out", patient)
+    template = tmp_path / "old" / "template.toml"
+    template.parent.mkdir()
+    template.write_text("")
+    with pytest.raises(InputError, match=r"template\.toml"):
+        refuse_over_inputs(template.parent, patient, (None, "generic-6mv", template))
+    refuse_over_inputs(tmp_path / "out", patient, (None, "generic-6mv", template))
+    # Somebody's folder called "patient" is not the demonstration's.
+    with pytest.raises(InputError, match="did not write"):
+        write(case, force=True)
+    assert (patient / "ct.dcm").read_text() == "slice"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pydicom
@@ -164,6 +167,55 @@ def test_a_hand_check_that_is_not_judged_does_not_pass(passed: Path) -> None:
     shown = [f for f in values["findings"] if f["sentence"].endswith("; not judged")]
     assert shown and not any(f["judged"] for f in shown)
     assert any("which tables do not know" in line for line in values["not_checked"])
+
+
+def test_monte_carlo_first_leaves_no_rule_out(patient: Patient, tmp_path: Path) -> None:
+    """Its beams are not calculated one by one: another engine does, and it is said."""
+    out = tmp_path / "out"
+    options = [word for word in OPTIONS if word not in ("--directions", "48")]
+    options[options.index("--grid") + 1] = "8"
+    engine = ["--engines", "monte-carlo", "--histories", "400"]
+    assert main(["verify", str(patient.folder), *options, *engine, "--out", str(out)]) != PASSED
+    values = json.loads((out / "verification.json").read_text())
+    assert {"single beam", "beam dose", "hand check"} <= {f["rule"] for f in values["findings"]}
+    # So few histories cannot pass.
+    assert {f["outcome"] for f in values["findings"] if f["rule"] == "noise"} == {"FAIL"}
+    assert any("those of collapsed-cone" in line for line in values["caveats"])
+
+
+def test_what_a_second_engine_says_against_itself_counts(patient: Patient, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = [*OPTIONS[:-5], "--grid", "8", "--directions", "48", "--no-progress"]
+    engines = ["--engines", "collapsed-cone,pencil-beam"]
+    assert main(["verify", str(patient.folder), *options, *engines, "--out", str(out)]) != PASSED
+    findings = json.loads((out / "verification.json").read_text())["findings"]
+    assert any(f["rule"] == "validity, pencil-beam" for f in findings)
+
+
+def test_a_run_that_is_ended_leaves_nothing(patient: Patient, tmp_path: Path) -> None:
+    """Ended by a scheduler while it writes the report, the last and longest chance of a verdict."""
+    out = tmp_path / "night" / "out"
+    code = (
+        "import os, signal, sys; from dosecalc.cli import _verify;"
+        "from dosecalc.cli.main import main;"
+        "_verify.write_pdf = lambda *_: os.kill(os.getpid(), signal.SIGTERM);"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    words = [*OPTIONS[:-5], "--grid", "10", "--directions", "48", "--no-progress"]
+    command = [sys.executable, "-c", code, "verify", str(patient.folder), *words, "--out", str(out)]
+    assert subprocess.run(command).returncode == 128 + signal.SIGTERM
+    assert list((tmp_path / "night").iterdir()) == []
+
+
+def test_an_earlier_result_is_said_to_be_one(
+    patient: Patient, passed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(passed, out)
+    command = ["verify", str(patient.folder), *OPTIONS, "--template", "no-such.toml"]
+    assert main([*command, "--out", str(out), "--force"]) == REFUSED
+    assert "is of an earlier run" in capsys.readouterr().err
+    assert json.loads((out / "verification.json").read_text())["outcome"] == "PASS"
 
 
 def test_pencil_beam_cannot_clear_a_lung_plan(patient: Patient, tmp_path: Path) -> None:

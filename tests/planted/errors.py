@@ -117,6 +117,10 @@ def _one_bank(leaves: np.ndarray) -> np.ndarray:
     return np.stack([leaves[0], np.maximum(leaves[1] - 1.0, leaves[0])])
 
 
+def _both_banks(leaves: np.ndarray) -> np.ndarray:
+    return leaves + np.array([[-0.5], [0.5]])
+
+
 def _isocentre(point: Dataset) -> None:
     if "IsocenterPosition" in point:
         x, y, z = (float(v) for v in point.IsocenterPosition)
@@ -179,6 +183,47 @@ def _summation(kind: str) -> Callable[[Dataset], None]:
         dose.DoseSummationType = kind
 
     return change
+
+
+def _sphere(factor: float, radius_mm: float) -> Callable[[Dataset], None]:
+    """Scale the dose in a sphere 6 cm to the right of the middle of the grid."""
+
+    def change(dose: Dataset) -> None:
+        values = dose.pixel_array.copy()
+        row, column = (float(v) for v in dose.PixelSpacing)
+        offsets = [float(v) for v in dose.GridFrameOffsetVector]
+        steps = (abs(offsets[1] - offsets[0]), row, column)
+        z, y, x = (
+            (np.arange(n) - n / 2 + 0.5) * step for n, step in zip(values.shape, steps, strict=True)
+        )
+        away = z[:, None, None] ** 2 + y[:, None] ** 2 + (x + 60) ** 2
+        inside = away < radius_mm**2
+        values[inside] = (values[inside] * factor).astype(values.dtype)
+        dose.PixelData = values.tobytes()
+
+    return change
+
+
+def _no_plan(dose: Dataset) -> None:
+    del dose.ReferencedRTPlanSequence
+
+
+def _in_water(dose: Dataset) -> None:
+    dose.TissueHeterogeneityCorrection = "WATER"
+
+
+def _beside_the_target(dose: Dataset) -> None:
+    """Keep so few frames that none of them holds any of the target."""
+    offsets = [float(v) for v in dose.GridFrameOffsetVector][:8]
+    frames = dose.pixel_array[:8]
+    dose.GridFrameOffsetVector = [str(v) for v in offsets]
+    dose.NumberOfFrames = 8
+    dose.PixelData = frames.tobytes()
+
+
+def _rejected(plan: Dataset) -> None:
+    plan.ApprovalStatus = "REJECTED"
+    plan.ReviewDate, plan.ReviewTime, plan.ReviewerName = "20260101", "120000", "SOMEBODY"
 
 
 def _slices(folder: Path) -> list[Path]:
@@ -284,6 +329,15 @@ PLAN_ERRORS = (
     Planted("target partly outside the dose grid", _dose(_cut_grid), ("dose grid",)),
     Planted("beam dose read as plan dose", _dose(_summation("BEAM")), ("reference",)),
     Planted("pixel spacing swapped", _ct(_swap_spacing), DIFFERENCE),
+    Planted(
+        "both MLC banks 0.5 mm open", _each_point(_devices(_leaves(_both_banks))), ("single beam",)
+    ),
+    Planted("no dose in 14 cm3 of an organ", _dose(_sphere(0.0, 15.0)), ("local difference",)),
+    Planted("three quarters of the dose there", _dose(_sphere(0.75, 25.0)), ("local difference",)),
+    Planted("dose that names no plan", _dose(_no_plan), ("reference",)),
+    Planted("dose calculated in water", _dose(_in_water), ("reference",)),
+    Planted("dose grid beside the target", _dose(_beside_the_target), ("dose grid",)),
+    Planted("a plan that was rejected", _plan(_rejected), ("approval",)),
     Planted("HFS labelled HFP", _position("HFP"), DIFFERENCE),
     Planted("HFS labelled FFS", _position("FFS"), DIFFERENCE),
 )

@@ -35,7 +35,7 @@ from dosecalc.model import (
 )
 from dosecalc.planning import conformal_beam
 from dosecalc.verify.dvh import structure_dvh
-from dosecalc.verify.judgement import beam_point, dose_at
+from dosecalc.verify.evidence import beam_point, dose_at
 
 __all__ = ["Patient", "edit", "lung_patient", "replace_file", "thorax_patient"]
 

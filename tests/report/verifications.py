@@ -27,12 +27,13 @@ from dosecalc.model import (
     Prescription,
 )
 from dosecalc.patient.thorax import TARGET_CENTRE, thorax_ct, thorax_structures
-from dosecalc.verify import rules
+from dosecalc.verify import rules, rules_plan
 from dosecalc.verify.difference import dose_difference
 from dosecalc.verify.dvh import structure_dvh
+from dosecalc.verify.evidence import dose_at
 from dosecalc.verify.gamma import gamma_index
 from dosecalc.verify.indices import plan_indices
-from dosecalc.verify.judgement import NEVER_CHECKED, dose_at
+from dosecalc.verify.judgement import NEVER_CHECKED
 from dosecalc.verify.outcome import Finding, Outcome
 from dosecalc.verify.tolerances import load_tolerances
 from dosecalc.verify.verification import (
@@ -181,6 +182,24 @@ def _provenance(plan: Plan) -> dict[str, Any]:
     }
 
 
+def _record(plan: Plan) -> dict[str, Any]:
+    return {
+        "schema": "dosecalc-run/1",
+        "seed": 7,
+        "calculated_at": "2026-11-27T01:19:05+01:00",
+        "patient": {"id": "THORAX-1", "name": "Phantom^Thorax"},
+        "inputs": [
+            {"name": "CT.1", "kind": "CT", "sha256": "0" * 64, "uid": "1.1", "used": True},
+            {"name": "PLAN.dcm", "kind": "RTPLAN", "sha256": "ab12" * 16, "uid": plan.uid,
+             "used": True},
+        ],
+        "choices": {
+            "reference": {"name": "case/TPS.dcm", "sha256": "cd34" * 16, "maker": "Maker TPS"},
+        },
+        "outputs_sha256": {"RTDOSE.dcm": "ef56" * 16},
+    }  # fmt: skip
+
+
 def _judged(plan, phantom, ct, structures, calculated, reference) -> Verification:
     tolerances = load_tolerances()
     gamma = gamma_index(reference, calculated, replace(tolerances.gamma, normalisation=PRESCRIBED))
@@ -210,8 +229,8 @@ def _judged(plan, phantom, ct, structures, calculated, reference) -> Verificatio
         for beam in plan.beams
     )  # fmt: skip
     findings = [
-        *rules.prescription_findings(plan, rows, points, tolerances),
-        *rules.beam_findings(beams, dict.fromkeys(range(9), "simple"), tolerances),
+        *rules_plan.prescription_findings(plan, rows, points, tolerances),
+        *rules_plan.beam_findings(beams, dict.fromkeys(range(9), "simple"), tolerances),
         rules.gamma_finding(gamma, tolerances),
         *rules.distribution_findings(reference, calculated, phantom, PRESCRIBED, tolerances),
         *rules.target_findings(rows, tolerances),
@@ -237,8 +256,7 @@ def _judged(plan, phantom, ct, structures, calculated, reference) -> Verificatio
         shared_inputs=("the CT and its frame of reference",
                        "the contours, among them the body's outline"),
         caveats=("HU curve generic-120kvp",),
-        record={"schema": "dosecalc-run/1", "seed": 7,
-                "inputs": [{"name": "CT.1", "sha256": "0" * 64}]},
+        record=_record(plan),
     )  # fmt: skip
 
 
@@ -270,5 +288,10 @@ def hostile(text: str) -> Verification:
         goals=tuple(replace(g, structure=text, text=text, source=text) for g in full.goals),
         findings=(*full.findings, Finding(text, Outcome.REVIEW, text, 1.0, text, source=text)),
         others={text: full.calculated}, not_checked=(text,), shared_inputs=(text,), caveats=(text,),
-        record={text: [text]},
+        record={
+            text: [text], "calculated_at": text, "patient": {"id": text, "name": text},
+            "inputs": [{"name": text, "kind": "RTPLAN", "sha256": text, "uid": text}],
+            "choices": {"reference": {"name": text, "sha256": text, "maker": text}},
+            "outputs_sha256": {"RTDOSE.dcm": text},
+        },
     )  # fmt: skip

@@ -73,6 +73,19 @@ def test_each_error_is_found_in_its_own_beam() -> None:
         assert np.abs(rest[list(others)]).max() < 0.5
 
 
+def test_a_wider_field_is_found_in_its_own_beam() -> None:
+    """Both banks 0.5 mm out: 1 mm wider across, nothing else."""
+
+    # Of two copies beside each other the larger value: both edges lie further out.
+    wide = np.maximum(field(BEAMS[2], u=-0.5), field(BEAMS[2], u=0.5))
+    calculated = {n: dose(field(one)) for n, one in BEAMS.items()}
+    true = field(BEAMS[1]) + wide + field(BEAMS[3])
+    one, two, three = fit_beams(dose(true), calculated, BEAMS, HFS, 1, EVERYWHERE).beams
+    assert two.wider_u_mm == pytest.approx(1.0, abs=0.1)
+    for other in (one.wider_u_mm, three.wider_u_mm, two.wider_v_mm, two.u_mm):
+        assert other == pytest.approx(0.0, abs=0.1)
+
+
 def test_right_beams_have_no_errors() -> None:
     calculated = {n: dose(field(one)) for n, one in BEAMS.items()}
     true = sum(field(one) for one in BEAMS.values())
@@ -86,7 +99,10 @@ def test_beams_that_turn_have_a_factor_only() -> None:
     fitted = fit_beams(dose(1.02 * field(BEAMS[1])), calculated, turning, HFS, 1, EVERYWHERE)
     (fit,) = fitted.beams
     assert fit.mu_percent == pytest.approx(2.0, abs=0.01)
-    assert fit[2:] == (0.0, 0.0, 0.0)
+    # A beam without a standing place is not said to be in the right one.
+    assert set(fit[2:]) == {None}
+    (found,) = fit_findings(fitted, turning, load_tolerances())
+    assert "MU" in found.sentence
 
 
 def test_too_few_voxels_give_no_fit() -> None:
@@ -111,7 +127,7 @@ def test_small_errors_are_said_beam_by_beam() -> None:
     true = field(BEAMS[1]) + field(BEAMS[2], u=0.8) + field(BEAMS[3])
     fitted = fit_beams(dose(true), calculated, BEAMS, HFS, 1, EVERYWHERE)
     findings = fit_findings(fitted, BEAMS, load_tolerances())
-    assert len(findings) == 9
+    assert len(findings) == 12
     (found,) = (f for f in findings if f.outcome is not Outcome.PASS)
     assert "beam 2" in found.sentence and "moved by u +0.8" in found.sentence
 

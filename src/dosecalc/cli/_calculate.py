@@ -11,7 +11,7 @@ import numpy as np
 
 from dosecalc.cli._engine import calculate_dose
 from dosecalc.cli._options import CalcOptions
-from dosecalc.cli._output import check_output, output_folder
+from dosecalc.cli._output import check_output, output_folder, refuse_over_inputs
 from dosecalc.cli._prepare import Prepared, prepare
 from dosecalc.cli._recorded import options_record
 from dosecalc.cli._show import Stages
@@ -47,11 +47,7 @@ def calculate_into(options: CalcOptions, stages: Stages) -> Outcome:
         The input is refused, or the output folder cannot be written.
     """
     out = options.out or Path(f"{options.path.resolve().stem}-dose")
-    if options.path.is_dir() and out.resolve().is_relative_to(options.path.resolve()):
-        raise InputError(
-            f"{out} lies in the patient folder, so the next run would read it as input; "
-            "name another folder with --out"
-        )
+    refuse_over_inputs(out, options.path, (*options.machines, options.hu_curve))
     check_output(out, force=options.force)
     with output_folder(out, force=options.force) as temporary:
         outcome = calculate(options, temporary, stages)

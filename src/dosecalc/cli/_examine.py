@@ -17,7 +17,8 @@ from dosecalc.cli._reference import find_reference
 from dosecalc.cli._show import Stages
 from dosecalc.errors import InputError
 from dosecalc.model import Dose
-from dosecalc.verify.judgement import Evidence, judge
+from dosecalc.verify.evidence import Evidence
+from dosecalc.verify.judgement import judge
 from dosecalc.verify.template import Template, load_template
 from dosecalc.verify.tolerances import Tolerances, load_tolerances
 from dosecalc.verify.verification import Verification
@@ -25,6 +26,8 @@ from dosecalc.verify.verification import Verification
 __all__ = ["VerifyOptions", "examine"]
 
 _FILES = ("reference", "template", "tolerances")
+# Calculates single beams where the engine asked for calculates the sum only.
+_OF_BEAMS = "collapsed-cone"
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,10 @@ def examine(
         raise InputError(f"{calc.path} holds no patient")
     reference = find_reference(case, prepared.plan, options.reference)
     calculated, beam_doses = _calculated(prepared, calc, stages)
+    beams_by = calc.engine
+    if not beam_doses:
+        beams_by = _OF_BEAMS
+        beam_doses = _calculated(prepared, _as(calc, _OF_BEAMS), stages)[1]
     evidence = Evidence(
         label=prepared.label,
         plan=prepared.plan,
@@ -150,7 +157,7 @@ def examine(
         filled_with=calc.inside,
         shared_inputs=(*_shared_inputs(calc), *reference.shared),
         reference_findings=reference.findings,
-        caveats=(*reference.notes, *prepared.notes),
+        caveats=(*reference.notes, *_of_another(beams_by, calc), *prepared.notes),
     )
     with stages.stage("asking every rule"):
         verification = judge(evidence, tolerances, template)
@@ -170,12 +177,11 @@ def _named(file: Tolerances | Template) -> dict[str, str]:
 def _calculated(
     prepared: Prepared, options: CalcOptions, stages: Stages
 ) -> tuple[Dose, dict[int, Dose]]:
-    """Dose of the whole plan, and of each beam, one fraction, where they are calculated alone."""
+    """Dose of the whole plan, and of each beam, one fraction."""
     plan = prepared.plan
     fractions = plan.fractions or 1
     with stages.stage(f"calculating the dose, {options.engine}") as advance:
         if options.engine == "monte-carlo":
-            # The uncertainty asked for is that of the sum: its beams are not run one by one.
             dose = calculate_dose(prepared, options, advance)
             spread = dose.uncertainty
             whole = replace(
@@ -184,6 +190,7 @@ def _calculated(
                 uncertainty=None if spread is None else spread * np.float32(fractions),
                 summation="PLAN",
             )
+            # The uncertainty asked for is that of the sum; single beams take another engine.
             return whole, {}
         total, doses = np.zeros(prepared.phantom.grid.shape), {}
         for n, beam in enumerate(plan.beams):
@@ -202,6 +209,18 @@ def _calculated(
     joined["machines"] = {k: v for one in about for k, v in one["machines"].items()}
     gray = (total * fractions).astype(np.float32)
     return replace(dose, gray=gray, summation="PLAN", provenance=joined), doses
+
+
+def _as(options: CalcOptions, engine: str) -> CalcOptions:
+    """Return the same options for another engine, with its own settings at their defaults."""
+    own: dict[str, Any] = {word: None for known in OF_ENGINE.values() for word in known}
+    return replace(options, engine=engine, **own)
+
+
+def _of_another(engine: str, options: CalcOptions) -> tuple[str, ...]:
+    if engine == options.engine:
+        return ()
+    return (f"doses of single beams are those of {engine}; {options.engine} calculated their sum",)
 
 
 def _used_structures(options: CalcOptions) -> tuple[str, ...]:

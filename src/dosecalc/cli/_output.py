@@ -5,22 +5,57 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dosecalc.errors import InputError
 from dosecalc.report.decisions import DECISIONS_FILE
 
-__all__ = ["check_output", "output_folder"]
+__all__ = ["PARTIAL", "check_output", "output_folder", "refuse_over_inputs"]
 
 # What the commands write at the top of an output folder; anything else is somebody's own.
 _OURS = frozenset(
     {
-        "run.json", "picture.png", "dose.npz", "RTDOSE.dcm", "patient", "dose", "report.html",
-        "report.pdf",        "verification.json", "reproduction.json",
+        "run.json", "picture.png", "dose.npz", "RTDOSE.dcm", "report.html", "report.pdf",
+        "verification.json", "reproduction.json",
     }
 )  # fmt: skip
+# What `dosecalc demo` writes besides, which is ours only where all of it is there.
+_DEMO = ("patient", "dose")
+
+PARTIAL = ".partial"
+"""End of the names of reports until all of them are written: a killed run leaves no verdict."""
+
+
+def refuse_over_inputs(out: Path, patient: Path, inputs: Iterable[Path | str | None] = ()) -> None:
+    """Refuse an output folder that lies in the patient's, or that holds anything that is read.
+
+    Parameters
+    ----------
+    out : Path
+    patient : Path
+        Patient folder or recipe.
+    inputs : paths
+        Other files named by options; what is no existing file (a name, None) is passed over.
+
+    Raises
+    ------
+    InputError
+        See above.
+    """
+    place = out.resolve()
+    if patient.is_dir() and place.is_relative_to(patient.resolve()):
+        raise InputError(
+            f"{out} lies in the patient folder, so the next run would read it as input; "
+            "name another folder with --out"
+        )
+    for one in (patient, *(Path(path) for path in inputs if path is not None)):
+        if one.exists() and one.resolve().is_relative_to(place):
+            raise InputError(
+                f"{out} holds {one}, which is read: it would be replaced; name another folder "
+                "with --out"
+            )
 
 
 def check_output(out: Path, *, force: bool) -> None:
@@ -50,7 +85,8 @@ def check_output(out: Path, *, force: bool) -> None:
             f"{out} already holds {', '.join(there[:4])}; name another folder with --out, or "
             "say --force to replace what is there"
         )
-    foreign = [name for name in there if name not in _OURS]
+    demo = _DEMO if (out / "dose" / "run.json").is_file() else ()
+    foreign = [name for name in there if name not in (*_OURS, *demo)]
     if foreign:
         raise InputError(
             f"{out} holds files this program did not write ({', '.join(foreign[:4])}); it is not "

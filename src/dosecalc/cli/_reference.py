@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dosecalc.cli._doses import NamedDose, read_any_dose, refuse_strangers
-from dosecalc.dicom import Case, read_dose_file
+from dosecalc.dicom import Case, DoseReferences, read_dose_file
 from dosecalc.errors import InputError
 from dosecalc.model import Dose, Plan
 from dosecalc.report.record import file_sha256
@@ -18,6 +18,8 @@ from dosecalc.verify.outcome import Finding, Outcome
 __all__ = ["Reference", "find_reference"]
 
 _OWN = "dosecalc"
+# What the reader of RTDOSE notes of a dose without correction for densities.
+_IN_WATER = "tissue heterogeneity correction: WATER"
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,16 @@ def find_reference(case: Case, plan: Plan, path: Path | None) -> Reference:
     fractions = [one for one in case.doses if one.dose.summation == "FRACTION"]
     if plans or len(fractions) == 1:
         found = (plans or fractions)[0]
-        return _of_plan(found.dose, plan, Path(found.path))
+        reference = _of_plan(found.dose, plan, Path(found.path))
+        findings = [
+            *_tied(found.references, plan, Path(found.path)),
+            *(Finding("reference", Outcome.REVIEW, note) for note in unreadable),
+        ]
+        unused = [Path(d.path).name for d in fractions if d is not found]
+        notes = reference.notes
+        if unused:
+            notes += (f"doses of one fraction that were not looked at: {', '.join(unused)}",)
+        return replace(reference, notes=notes, findings=(*reference.findings, *findings))
     if unreadable:
         raise InputError(f"{case.folder}: {unreadable[0]}; there is no other dose to compare with")
     kinds = ", ".join(sorted({one.dose.summation for one in case.doses}))
@@ -86,17 +97,20 @@ def _given(case: Case, plan: Plan, path: Path) -> Reference:
         sentence = f"{path.name} does not say whose dose it is, nor of which plan"
         tied: tuple[Finding, ...] = (Finding("reference", Outcome.REVIEW, sentence),)
     else:
-        tied = _tied(read_dose_file(path).references.plan_uid, plan, path)
-    return replace(reference, findings=tied)
+        tied = _tied(read_dose_file(path).references, plan, path)
+    return replace(reference, findings=(*reference.findings, *tied))
 
 
-def _tied(plan_uid: str, plan: Plan, path: Path) -> tuple[Finding, ...]:
-    """Say whether a dose names another plan, or none."""
-    if plan_uid == plan.uid:
-        return ()
-    named = f"another plan, {plan_uid}" if plan_uid else "no plan"
-    sentence = f"{path.name} names {named}; the plan that is verified is {plan.uid}"
-    return (Finding("reference", Outcome.REVIEW, sentence),)
+def _tied(references: DoseReferences, plan: Plan, path: Path) -> tuple[Finding, ...]:
+    """Say whether a dose names another plan or structure set, or no plan."""
+    sentences = []
+    if references.plan_uid != plan.uid:
+        named = f"another plan, {references.plan_uid}" if references.plan_uid else "no plan"
+        sentences.append(f"{path.name} names {named}; the plan that is verified is {plan.uid}")
+    own, named = plan.structure_set_uid, references.structure_set_uid
+    if own and named and own != named:
+        sentences.append(f"{path.name} names the structure set {named}, the plan names {own}")
+    return tuple(Finding("reference", Outcome.REVIEW, text) for text in sentences)
 
 
 def _of_plan(dose: Dose, plan: Plan, path: Path) -> Reference:
@@ -110,8 +124,12 @@ def _of_plan(dose: Dose, plan: Plan, path: Path) -> Reference:
             "the program itself: the reference was calculated by dosecalc too, so machine model, "
             "geometry and HU curve can be wrong in both",
         )
+    findings: tuple[Finding, ...] = ()
+    if _IN_WATER in about.get("notes", ()):
+        sentence = f"{path.name} was calculated in water: {_IN_WATER}"
+        findings = (Finding("reference", Outcome.REVIEW, sentence),)
     if dose.summation == "PLAN":
-        return Reference(dose, chosen, shared=shared)
+        return Reference(dose, chosen, findings=findings, shared=shared)
     if dose.summation != "FRACTION" or plan.fractions is None:
         raise InputError(
             f"{path}: a dose summed over {dose.summation} is no dose of the whole plan; export "
@@ -119,4 +137,5 @@ def _of_plan(dose: Dose, plan: Plan, path: Path) -> Reference:
         )
     note = f"the reference is the dose of one fraction; it was multiplied by {plan.fractions}"
     gray = dose.gray * np.float32(plan.fractions)
-    return Reference(replace(dose, gray=gray, summation="PLAN"), chosen, (note,), shared=shared)
+    whole = replace(dose, gray=gray, summation="PLAN")
+    return Reference(whole, chosen, (note,), findings, shared)

@@ -11,11 +11,11 @@ import click
 from rich.table import Table
 
 from dosecalc.cli._examine import VerifyOptions, examine
-from dosecalc.cli._output import check_output, output_folder
+from dosecalc.cli._output import PARTIAL, check_output, output_folder, refuse_over_inputs
 from dosecalc.cli._recorded import options_record
 from dosecalc.cli._show import Stages, console
 from dosecalc.dicom import references_for, write_dose
-from dosecalc.errors import InputError
+from dosecalc.errors import DosecalcError, InputError
 from dosecalc.report.page.build import write_page
 from dosecalc.report.page.printed import write_pdf
 from dosecalc.report.record import file_sha256, run_record, to_json
@@ -46,14 +46,16 @@ def verify_into(options: VerifyOptions, stages: Stages) -> Verified:
     """
     calc = options.calcs[0]
     out = calc.out or Path(f"{calc.path.resolve().stem}-verification")
-    if calc.path.is_dir() and out.resolve().is_relative_to(calc.path.resolve()):
-        raise InputError(
-            f"{out} lies in the patient folder, so the next run would read it as input; "
-            "name another folder with --out"
-        )
+    named = (options.reference, options.template, options.tolerances)
+    refuse_over_inputs(out, calc.path, (*named, *calc.machines, calc.hu_curve))
     check_output(out, force=calc.force)
-    with output_folder(out, force=calc.force) as folder:
-        verified = verify_case(options, folder, stages)
+    try:
+        with output_folder(out, force=calc.force) as folder:
+            verified = verify_case(options, folder, stages)
+    except DosecalcError as error:
+        if not (out / "verification.json").exists():
+            raise
+        raise type(error)(f"{error}. What lies in {out} is of an earlier run") from error
     return replace(verified, folder=out)
 
 
@@ -85,15 +87,19 @@ def verify_case(options: VerifyOptions, folder: Path, stages: Stages) -> Verifie
             not_checked=NEVER_CHECKED,
         )
         verification = replace(verification, record=record)
-        reports = (
-            write_page(verification, folder / "report.html", options.language),
-            write_pdf(verification, folder / "report.pdf", options.language),
+        page, printed, values_file = (
+            folder / (name + PARTIAL) for name in ("report.html", "report.pdf", "verification.json")
         )
+        write_page(verification, page, options.language)
+        write_pdf(verification, printed, options.language)
         # The reports show the record; that they are these is said in the record beside them.
-        hashes = record["outputs_sha256"] | {one.name: file_sha256(one) for one in reports}
+        hashes = {one.name.removesuffix(PARTIAL): file_sha256(one) for one in (page, printed)}
+        hashes = record["outputs_sha256"] | hashes
         verification = replace(verification, record=record | {"outputs_sha256": hashes})
         values = verification_values(verification)
-        (folder / "verification.json").write_text(to_json(values), encoding="utf-8")
+        values_file.write_text(to_json(values), encoding="utf-8")
+        for one in (page, printed, values_file):
+            one.rename(one.with_name(one.name.removesuffix(PARTIAL)))
     return Verified(verification, values, folder)
 
 
@@ -109,7 +115,7 @@ def show_verification(outcome: Verified, *, as_json: bool) -> None:
         table.add_column(heading)
     for one in sorted(found.findings, key=lambda f: -f.outcome):
         limits = ("" if v is None else f"{v:g} {one.unit}" for v in (one.review, one.fail))
-        name = one.outcome.name if one.outcome else "pass"
+        name = one.outcome.name if one.outcome else "pass" if one.judged else "shown"
         table.add_row(name, one.rule, one.sentence, *limits)
     screen.print(table)
     screen.print("\n[bold]not checked[/bold]")

@@ -1,14 +1,19 @@
 """The command ``dosecalc``: its subcommands, and what leaves it as an exit code.
 
-Exit codes: 0 pass, 1 fail, 2 review, 3 refused, 130 interrupted, anything else a crash (70).
+Exit codes: 0 pass, 1 fail, 2 review, 3 refused, 130 interrupted, 143 ended by a signal, anything
+else a crash (70).
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -76,6 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # starts its threads, which no command has done yet.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder()))
+    # A job that a scheduler ends leaves nothing half written behind.
+    before = None
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGTERM, _ended)
     try:
         code = dosecalc.main(
             args=None if arguments is None else list(arguments),
@@ -95,7 +104,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(traceback.format_exc(), err=True)
         click.echo("This is a fault of dosecalc: please report it with the text above.", err=True)
         return CRASHED
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
     return code if isinstance(code, int) else PASSED
+
+
+def _ended(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """Which beam is off, by how much: the difference of two doses as errors of single beams.
 
 The calculated dose of each beam is known alone. To first order a beam whose MU are off by a share
-m, that lies by (a, b) beside where it should in the isocentre plane, and is turned by r about its
-axis, changes the total by
+m, that lies by (a, b) beside where it should in the isocentre plane, is turned by r about its
+axis, and is wider by (p, q), changes the total by
 
-    m D - a dD/du - b dD/dv - r (u dD/dv - v dD/du),
+    m D - a dD/du - b dD/dv - r (u dD/dv - v dD/du) - p/2 s(u) dD/du - q/2 s(v) dD/dv,
 
-with D its calculated dose and u, v the axes of the beam limiting device. These numbers, for
-all beams at once, are found by linear least squares from reference less calculated. A leaf bank,
-a collimator or a couch angle, an isocentre, or MU of one field, that the sum of many fields
-hides from gamma, each has its own shape here; and the finding names the beam.
+with D its calculated dose, u, v the axes of the beam limiting device, and s the side (-1 or 1) of
+the field's middle. These numbers, for all beams at once, are found by linear least squares from
+reference less calculated. A leaf bank or both, a collimator or a couch angle, an isocentre, or MU
+of one field, that the sum of many fields hides from gamma, each has its own shape here; and the
+finding names the beam.
 """
 
 from __future__ import annotations
@@ -42,13 +43,18 @@ class BeamFit(NamedTuple):
     mu_percent : change of its MU
     u_mm, v_mm : displacement along the axes of the beam limiting device, isocentre plane
     turn_deg : about the beam's axis, from u to v
+    wider_u_mm, wider_v_mm : change of its width
+
+    All but the first are None for a beam that turns while it is on: it has no axes to fit along.
     """
 
     beam: int
     mu_percent: float
-    u_mm: float
-    v_mm: float
-    turn_deg: float
+    u_mm: float | None = None
+    v_mm: float | None = None
+    turn_deg: float | None = None
+    wider_u_mm: float | None = None
+    wider_v_mm: float | None = None
 
 
 class BeamFits(NamedTuple):
@@ -67,8 +73,9 @@ class BeamFits(NamedTuple):
     def are_small(self) -> bool:
         """Whether no beam moves or turns beyond what first order can tell, or loses all its MU."""
         return all(
-            np.hypot(fit.u_mm, fit.v_mm) <= _FAR_MM
-            and abs(fit.turn_deg) <= _FAR_DEG
+            np.hypot(fit.u_mm or 0.0, fit.v_mm or 0.0) <= _FAR_MM
+            and abs(fit.turn_deg or 0.0) <= _FAR_DEG
+            and max(abs(fit.wider_u_mm or 0.0), abs(fit.wider_v_mm or 0.0)) <= 2 * _FAR_MM
             and fit.mu_percent >= -100.0
             for fit in self.beams
         )
@@ -126,8 +133,7 @@ def fit_beams(
     left = float(np.linalg.norm(missing - matrix @ found)) / size if size > 0 else 0.0
     fits, first = [], 0
     for number, count in owners:
-        values = [float(v) for v in found[first : first + count]] + [0.0] * (4 - count)
-        fits.append(BeamFit(number, *values))
+        fits.append(BeamFit(number, *(float(v) for v in found[first : first + count])))
         first += count
     return BeamFits(tuple(fits), left)
 
@@ -140,7 +146,7 @@ def _shapes(
     chosen: NDArray[np.intp],
     places: NDArray[np.float64],
 ) -> list[NDArray[np.float64]]:
-    """Change of the dose per percent of MU, mm along u, mm along v and degree."""
+    """Change of the dose per percent of MU, mm along u and v, degree, mm of width in u and v."""
     shapes = [0.01 * dose.ravel()[chosen]]
     point = beam.control_points[0]
     if any(p.gantry_direction != "NONE" for p in beam.control_points):
@@ -154,7 +160,13 @@ def _shapes(
     along_u, along_v = slope @ u_axis * magnified, slope @ v_axis * magnified
     u, v = offset @ u_axis / magnified, offset @ v_axis / magnified
     turn = np.radians(1.0) * (v * along_u - u * along_v)
-    return [*shapes, -along_u, -along_v, turn]
+    weight = np.maximum(dose.ravel()[chosen], 0.0)
+    middle = [float(np.average(one, weights=weight)) if weight.any() else 0.0 for one in (u, v)]
+    wider = [
+        -0.5 * np.sign(place - centre) * along
+        for place, centre, along in ((u, middle[0], along_u), (v, middle[1], along_v))
+    ]
+    return [*shapes, -along_u, -along_v, turn, *wider]
 
 
 def _gradient(values: NDArray[np.float64], grid: Grid) -> list[NDArray[np.float64]]:

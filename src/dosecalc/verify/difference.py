@@ -78,6 +78,7 @@ def dose_difference(
     normalisation: float | None = None,
     threshold_percent: float = 10.0,
     within: NDArray[np.bool_] | None = None,
+    besides: NDArray[np.bool_] | None = None,
 ) -> DoseDifference:
     """Compare two doses point by point.
 
@@ -91,6 +92,8 @@ def dose_difference(
     threshold_percent : float, 0 to 100
     within : (nz, ny, nx) bool or None
         Reference points that may count, such as those in the patient; all if None.
+    besides : (nz, ny, nx) bool or None
+        Reference points that count though they do not reach the threshold.
 
     Raises
     ------
@@ -109,6 +112,8 @@ def dose_difference(
         raise InputError(f"threshold of the dose difference is {threshold} %; 0 to 100 is needed")
     full = _full(reference, normalisation)
     counts = reference.gray >= np.float32(threshold / 100 * full)
+    if besides is not None:
+        counts |= chosen(besides, reference.grid, "dose difference")
     counts &= chosen(within, reference.grid, "dose difference")
     points = int(np.count_nonzero(counts))
     if points == 0:

@@ -173,6 +173,7 @@ def gamma_index(
     criteria: GammaCriteria,
     *,
     within: NDArray[np.bool_] | None = None,
+    besides: NDArray[np.bool_] | None = None,
 ) -> GammaResult:
     """Gamma at the voxel centres of a reference against an evaluated dose.
 
@@ -185,6 +186,9 @@ def gamma_index(
     within : (nz, ny, nx) bool or None
         Reference points that may count, such as those in the patient; all if None. What
         the evaluated dose is searched for is not limited by it.
+    besides : (nz, ny, nx) bool or None
+        Reference points that count though they do not reach the threshold, such as those where
+        the evaluated dose does.
 
     Returns
     -------
@@ -205,7 +209,10 @@ def gamma_index(
         )
     doses = reference.gray
     normalisation = _normalisation(doses, criteria)
-    counts = _counts(doses, criteria, normalisation) & chosen(within, reference.grid, "gamma")
+    counts = _counts(doses, criteria, normalisation)
+    if besides is not None:
+        counts |= chosen(besides, reference.grid, "gamma")
+    counts &= chosen(within, reference.grid, "gamma")
     points = int(np.count_nonzero(counts))
     if points == 0:
         raise InputError(

@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dosecalc.data.hu_curves import HuCurve
-from dosecalc.errors import DosecalcError, GeometryError, InputError
-from dosecalc.model import Beam, CtImage, Dose, Machine, Phantom, Plan, Structure, StructureSet
-from dosecalc.verify import rules
+from dosecalc.errors import InputError
+from dosecalc.model import Dose, Plan, Structure
+from dosecalc.verify import rules, rules_inputs, rules_plan
 from dosecalc.verify.beam_fit import fit_beams
-from dosecalc.verify.difference import dose_difference
-from dosecalc.verify.dvh import Dvh, structure_dvh
+from dosecalc.verify.difference import dose_difference, on_grid
+from dosecalc.verify.evidence import Evidence
 from dosecalc.verify.gamma import GammaCriteria, GammaResult, gamma_index
-from dosecalc.verify.indices import PlanIndices, plan_indices
-from dosecalc.verify.mu_check import HandDose, hand_dose
+from dosecalc.verify.mu_check import HandDose
 from dosecalc.verify.outcome import Finding, Outcome
+from dosecalc.verify.rows import beam_rows, by_hand, kind_of, point_rows, structure_rows
 from dosecalc.verify.template import Template, judge_goals
 from dosecalc.verify.tolerances import Tolerances
-from dosecalc.verify.verification import (
-    BeamRow,
-    GoalRow,
-    Largest,
-    PointRow,
-    StructureRow,
-    Verification,
-)
+from dosecalc.verify.verification import GoalRow, Largest, StructureRow, Verification
 from dosecalc.verify.where import deep_voxels, patient_voxels
 
-__all__ = ["NEVER_CHECKED", "Evidence", "beam_point", "dose_at", "judge"]
+__all__ = ["NEVER_CHECKED", "judge"]
 
 Point = tuple[float, float, float]
 
@@ -52,76 +42,6 @@ _NO_MODELS = (
     "whether the machine models are the commissioned ones: the tolerances list none "
     "([[commissioned]])"
 )
-_TARGETS = ("GTV", "CTV", "PTV")
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a verification is made of.
-
-    Parameters
-    ----------
-    label : str
-    plan, phantom, machines
-    ct, structures : or None
-    calculated : Dose
-        Of the whole plan, Gy.
-    beam_doses : mapping of beam number to Dose
-        Calculated doses of one fraction, where beams were calculated one by one.
-    reference : Dose or None
-        Of the whole plan, Gy.
-    reference_beams : mapping of beam number to Gy
-        The planning system's doses of one fraction at the same points, where known.
-    others : mapping of engine name to Dose
-    curve : HuCurve or None
-        With which CT numbers became densities.
-    today : date or None
-        For models that may be used up to a day.
-    used_structures : names of structures that shaped the phantom
-    recorded_used : bool
-    filled_with : str or None
-        Material that the body was filled with in place of the CT.
-    shared_inputs, caveats : tuples of str
-    reference_findings : tuple of Finding
-        What was found when the reference was looked for: that nothing ties it to the plan.
-    """
-
-    label: str
-    plan: Plan
-    phantom: Phantom
-    machines: Mapping[int, Machine]
-    ct: CtImage | None
-    structures: StructureSet | None
-    calculated: Dose
-    beam_doses: Mapping[int, Dose]
-    reference: Dose | None
-    reference_beams: Mapping[int, float] = field(default_factory=dict)
-    others: Mapping[str, Dose] = field(default_factory=dict)
-    curve: HuCurve | None = None
-    today: date | None = None
-    used_structures: tuple[str, ...] = ()
-    recorded_used: bool = False
-    filled_with: str | None = None
-    shared_inputs: tuple[str, ...] = ()
-    caveats: tuple[str, ...] = ()
-    reference_findings: tuple[Finding, ...] = ()
-
-
-def beam_point(beam: Beam) -> Point:
-    """Dose specification point of a beam, else its isocentre."""
-    return beam.control_points[0].isocentre if beam.dose_point is None else beam.dose_point
-
-
-def dose_at(dose: Dose, point: Point) -> float | None:
-    """Dose at a point, trilinear; None outside of the grid."""
-    if not dose.grid.contains(point):
-        return None
-    values = dose.gray
-    for place, count in zip(dose.grid.index_of(point), dose.grid.shape, strict=True):
-        low = min(max(int(np.floor(place)), 0), count - 1)
-        high, share = min(low + 1, count - 1), min(max(float(place) - low, 0.0), 1.0)
-        values = (1 - share) * values[low] + share * values[high]
-    return float(values)
 
 
 def judge(
@@ -141,23 +61,28 @@ def judge(
     if calculated.unit != "Gy" or (reference is not None and reference.unit != "Gy"):
         raise InputError("a plan can be verified in Gy only; choose a machine with a calibration")
     prescribed, prescription = _prescription(evidence)
-    rows, points = _rows(evidence), _points(evidence)
-    hand, not_done = _by_hand(evidence)
-    beams = _beams(evidence, hand)
+    rows, points = structure_rows(evidence), point_rows(evidence)
+    hand, not_done = by_hand(evidence)
+    beams = beam_rows(evidence, hand)
     findings = [
-        *rules.prescription_findings(plan, rows, points, tolerances),
-        *rules.beam_findings(beams, {h.beam: h.situation for h in hand}, tolerances),
+        *rules_inputs.approval_findings(plan),
+        *rules_plan.prescription_findings(plan, rows, points, tolerances),
+        *rules_plan.closure_findings(plan, tolerances),
+        *rules_plan.beam_findings(beams, {h.beam: h.situation for h in hand}, tolerances),
         *rules.engine_findings(calculated, tolerances),
-        *rules.input_findings(
+        *rules_inputs.input_findings(
             evidence.structures,
             evidence.ct,
             used=evidence.used_structures,
             recorded_used=evidence.recorded_used,
             filled_with=evidence.filled_with,
         ),
-        *rules.coverage_findings(rows),
-        *rules.machine_findings(plan, evidence.machines, tolerances.commissioned, evidence.today),
-        *rules.hu_curve_findings(evidence.curve, evidence.ct),
+        *rules.coverage_findings(rows, compared=reference is not None),
+        *_empty_targets(evidence),
+        *rules_inputs.machine_findings(
+            plan, evidence.machines, tolerances.commissioned, evidence.today
+        ),
+        *rules_inputs.hu_curve_findings(evidence.curve, evidence.ct),
         *evidence.reference_findings,
     ]
     gamma, largest = None, None
@@ -165,35 +90,25 @@ def judge(
         sentence = "no dose of the planning system was given: nothing is compared with it"
         findings.append(Finding("reference", Outcome.REVIEW, sentence))
     else:
-        patient = patient_voxels(evidence.phantom, reference.grid)
-        gamma = _gamma(reference, calculated, prescribed, tolerances, patient)
-        largest = _largest(reference, calculated, prescribed, evidence, patient)
-        not_done += _around(reference, prescribed, tolerances, patient)
+        places = _places(evidence, reference, prescribed, tolerances)
+        gamma = _gamma(reference, calculated, prescribed, tolerances, places)
+        largest = _largest(reference, calculated, prescribed, evidence, places)
+        compared, more = _compared(evidence, reference, gamma, prescribed, tolerances, places)
         findings += [
-            rules.gamma_finding(gamma, tolerances),
-            *rules.distribution_findings(
-                reference, calculated, evidence.phantom, prescribed, tolerances
-            ),
-            *_single_beams(evidence, prescribed, tolerances),
+            *compared,
             *rules.target_findings(rows, tolerances),
+            *rules.organ_findings(rows, prescribed, tolerances),
             *rules.point_findings(points, tolerances),
-            *(
-                rules.gamma_finding(
-                    _gamma(reference, dose, prescribed, tolerances, patient),
-                    tolerances,
-                    f"gamma, {name}",
-                )
-                for name, dose in evidence.others.items()
-            ),
         ]
+        not_done += more
     goals: list[GoalRow] = []
     if template is not None:
-        goals, more = judge_goals(
+        goals, more_findings = judge_goals(
             template.goals,
             {r.structure.name: r.reference for r in rows if r.reference is not None},
             {r.structure.name: r.calculated for r in rows if r.calculated is not None},
         )
-        findings += more
+        findings += [*more_findings, *_ambiguous(rows)]
     return Verification(
         label=evidence.label,
         plan=plan,
@@ -224,6 +139,88 @@ def judge(
         caveats=evidence.caveats,
         record=record or {},
     )
+
+
+class _Places(NamedTuple):
+    """Points of the reference's grid.
+
+    patient : those in the patient
+    deep : those a build-up's depth below any surface
+    hot : those where the calculated dose reaches the threshold, whatever the reference has there
+    """
+
+    patient: NDArray[np.bool_]
+    deep: NDArray[np.bool_]
+    hot: NDArray[np.bool_]
+
+
+def _places(
+    evidence: Evidence, reference: Dose, prescribed: float, tolerances: Tolerances
+) -> _Places:
+    found = on_grid(evidence.calculated, reference.grid)
+    return _Places(
+        patient_voxels(evidence.phantom, reference.grid),
+        deep_voxels(evidence.phantom, reference.grid),
+        np.nan_to_num(found) >= _threshold(prescribed, tolerances),
+    )
+
+
+def _threshold(prescribed: float, tolerances: Tolerances) -> float:
+    """Dose from which points count, Gy."""
+    wanted = tolerances.gamma
+    full = prescribed if wanted.normalisation is None else wanted.normalisation
+    return wanted.threshold_percent / 100 * full
+
+
+def _compared(
+    evidence: Evidence,
+    reference: Dose,
+    gamma: GammaResult,
+    prescribed: float,
+    tolerances: Tolerances,
+    places: _Places,
+) -> tuple[list[Finding], tuple[str, ...]]:
+    """Ask the rules on the distribution; also say what could not be asked."""
+    flat = rules.distribution_findings(
+        reference, evidence.calculated, evidence.phantom, prescribed, tolerances
+    )
+    fitted, not_fitted = _single_beams(evidence, prescribed, tolerances, places)
+    findings = [
+        rules.gamma_finding(gamma, tolerances),
+        *rules.local_findings(gamma, places.deep, tolerances),
+        *flat,
+        *fitted,
+    ]
+    for name, dose in evidence.others.items():
+        own = _gamma(reference, dose, prescribed, tolerances, places)
+        findings.append(rules.gamma_finding(own, tolerances, f"gamma, {name}"))
+        findings += rules.engine_findings(dose, tolerances, name)
+    asked = {one.rule for one in flat}
+    left = tuple(
+        f"{rule}: too few points lie where it looks"
+        for rule in ("dose in flat regions", "displacement")
+        if rule not in asked
+    )
+    return findings, (*_around(reference, prescribed, tolerances, places), *left, *not_fitted)
+
+
+def _empty_targets(evidence: Evidence) -> list[Finding]:
+    """Targets without contours."""
+    return [
+        Finding("targets", Outcome.REVIEW, f"{one.name} is a target and has no contours")
+        for one in evidence.structures or ()
+        if one.is_empty and kind_of(one, evidence.plan) == "target"
+    ]
+
+
+def _ambiguous(rows: Sequence[StructureRow]) -> list[Finding]:
+    """Structures that share a name: goals and histograms know one of them only."""
+    names = [row.structure.name for row in rows]
+    return [
+        Finding("goal", Outcome.REVIEW, f"{names.count(name)} structures are named {name}")
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
 
 
 def _prescription(evidence: Evidence) -> tuple[float, str]:
@@ -260,161 +257,37 @@ def _without_point(plan: Plan) -> tuple[str, ...]:
     return (f"doses that the plan states for beams {names}: it does not say at which point",)
 
 
-def _rows(evidence: Evidence) -> tuple[StructureRow, ...]:
-    spacing = None if evidence.ct is None else evidence.ct.grid.spacing[2]
-    return tuple(
-        _row(structure, evidence, spacing)
-        for structure in evidence.structures or ()
-        if not structure.is_empty
-    )
-
-
-def _row(structure: Structure, evidence: Evidence, spacing: float | None) -> StructureRow:
-    found: list[Dvh | None] = []
-    remark = ""
-    for dose in (evidence.reference, evidence.calculated):
-        try:
-            found.append(
-                None if dose is None else structure_dvh(structure, dose, plane_spacing=spacing)
-            )
-        except GeometryError as error:
-            found.append(None)
-            remark = str(error)
-    return StructureRow(
-        structure=structure,
-        kind=_kind(structure, evidence.plan),
-        reference=found[0],
-        calculated=found[1],
-        remark=remark,
-        reference_fit=_fit(structure, evidence.reference, evidence, spacing),
-        calculated_fit=_fit(structure, evidence.calculated, evidence, spacing),
-    )
-
-
-def _fit(
-    structure: Structure, dose: Dose | None, evidence: Evidence, spacing: float | None
-) -> PlanIndices | None:
-    """Conformity of a target with a prescription, all of which lies in the dose grid."""
-    wanted = [
-        p.dose_gy
-        for p in evidence.plan.prescriptions
-        if p.structure_number == structure.number and p.kind != "ORGAN_AT_RISK" and p.dose_gy > 0
-    ]
-    if dose is None or not wanted:
-        return None
-    bodies = [s for s in evidence.structures or () if s.kind == "EXTERNAL" and not s.is_empty]
-    try:
-        return plan_indices(
-            structure,
-            dose,
-            max(wanted),
-            body=bodies[0] if len(bodies) == 1 else None,
-            plane_spacing=spacing,
-        )
-    except DosecalcError:
-        # What is missing of the target is a finding of its own.
-        return None
-
-
-def _kind(structure: Structure, plan: Plan) -> str:
-    prescribed = {p.structure_number for p in plan.prescriptions if p.kind != "ORGAN_AT_RISK"}
-    if structure.kind in _TARGETS or structure.number in prescribed:
-        return "target"
-    if structure.kind == "EXTERNAL":
-        return "external"
-    return "organ" if structure.kind in ("ORGAN", "AVOIDANCE") else "other"
-
-
-def _points(evidence: Evidence) -> tuple[PointRow, ...]:
-    named: dict[Point, str] = {}
-    for beam in evidence.plan.beams:
-        named.setdefault(beam.control_points[0].isocentre, f"isocentre of beam {beam.number}")
-    for one in evidence.plan.prescriptions:
-        if one.point is not None:
-            named.setdefault(one.point, one.description or "prescription point")
-    return tuple(
-        PointRow(
-            name,
-            point,
-            None if evidence.reference is None else dose_at(evidence.reference, point),
-            dose_at(evidence.calculated, point),
-        )
-        for point, name in named.items()
-    )
-
-
-def _by_hand(evidence: Evidence) -> tuple[tuple[HandDose, ...], tuple[str, ...]]:
-    """Hand check of the beams that have a dose by tables, and why others have none."""
-    points = {beam.number: beam_point(beam) for beam in evidence.plan.beams}
-    try:
-        found = hand_dose(evidence.plan, evidence.machines, evidence.phantom, points)
-    except DosecalcError as error:
-        return (), (f"monitor units by tables: {error}",)
-    return tuple(h for h in found if h.gray is not None), tuple(
-        f"monitor units of beam {h.beam} ({h.name}) by tables: {h.remark}"
-        for h in found
-        if h.gray is None
-    )
-
-
-def _beams(evidence: Evidence, hand: Sequence[HandDose]) -> tuple[BeamRow, ...]:
-    by_hand = {h.beam: h.gray for h in hand}
-    return tuple(
-        BeamRow(
-            number=beam.number,
-            name=beam.name,
-            machine=f"{beam.machine_name} as {evidence.machines[beam.number].name}",
-            quality=f"{beam.energy_mv:g} {'FFF' if beam.fluence_mode == 'FFF' else 'MV'}",
-            technique=beam.technique,
-            mu=beam.mu,
-            gantry=_angles(beam, "gantry_deg"),
-            collimator=_angles(beam, "collimator_deg"),
-            couch=_angles(beam, "couch_deg"),
-            point=beam_point(beam),
-            stated_gy=None if beam.dose_point is None else beam.prescribed_dose_gy,
-            reference_gy=evidence.reference_beams.get(beam.number),
-            calculated_gy=dose_at(evidence.beam_doses[beam.number], beam_point(beam))
-            if beam.number in evidence.beam_doses
-            else None,
-            by_hand_gy=by_hand.get(beam.number),
-        )
-        for beam in evidence.plan.beams
-    )
-
-
-def _single_beams(evidence: Evidence, prescribed: float, tolerances: Tolerances) -> list[Finding]:
-    """Errors of single beams, where each beam was calculated alone."""
+def _single_beams(
+    evidence: Evidence, prescribed: float, tolerances: Tolerances, places: _Places
+) -> tuple[list[Finding], tuple[str, ...]]:
+    """Errors of single beams, where each beam was calculated alone; and where there are none."""
     plan, reference = evidence.plan, evidence.reference
     if reference is None or plan.fractions is None or not evidence.beam_doses:
-        return []
-    counts = deep_voxels(evidence.phantom, reference.grid)
-    counts &= reference.gray > rules.LOW * prescribed
+        sentence = "single beams were not calculated: an error of one may hide in the sum"
+        return [Finding("single beam", Outcome.REVIEW, sentence)], ()
+    counts = places.deep & (reference.gray > rules.LOW * prescribed)
     beams = {beam.number: beam for beam in plan.beams}
-    return rules.fit_findings(
-        fit_beams(reference, evidence.beam_doses, beams, plan.position, plan.fractions, counts),
-        beams,
-        tolerances,
-    )
-
-
-def _angles(beam: Beam, name: str) -> str:
-    first, last = (getattr(beam.control_points[n], name) for n in (0, -1))
-    return f"{first:g}" if first == last else f"{first:g} to {last:g}"
+    fitted = fit_beams(reference, evidence.beam_doses, beams, plan.position, plan.fractions, counts)
+    left: tuple[str, ...] = ()
+    if not fitted.beams:
+        left = ("single beams: too few points lie 2 cm deep",)
+    arcs = ", ".join(str(one.beam) for one in fitted.beams if one.u_mm is None)
+    if arcs:
+        left = (f"place, width and collimator angle of beams {arcs}: they turn while they are on",)
+    return rules.fit_findings(fitted, beams, tolerances), left
 
 
 def _around(
-    reference: Dose, prescribed: float, tolerances: Tolerances, patient: NDArray[np.bool_]
+    reference: Dose, prescribed: float, tolerances: Tolerances, places: _Places
 ) -> tuple[str, ...]:
     """Say how many points are left out because they lie in the air around the patient."""
-    wanted = tolerances.gamma
-    full = prescribed if wanted.normalisation is None else wanted.normalisation
-    counts = reference.gray >= wanted.threshold_percent / 100 * full
-    left_out = int(np.count_nonzero(counts & ~patient))
+    counts = (reference.gray >= _threshold(prescribed, tolerances)) | places.hot
+    left_out = int(np.count_nonzero(counts & ~places.patient))
     if not left_out:
         return ()
     return (
         f"the dose in the air around the patient: {left_out} of {np.count_nonzero(counts)} points "
-        f"above {wanted.threshold_percent:g} % lie there",
+        f"above {tolerances.gamma.threshold_percent:g} % lie there",
     )
 
 
@@ -423,7 +296,7 @@ def _gamma(
     calculated: Dose,
     prescribed: float,
     tolerances: Tolerances,
-    patient: NDArray[np.bool_],
+    places: _Places,
 ) -> GammaResult:
     wanted = tolerances.gamma
     criteria = GammaCriteria(
@@ -434,7 +307,7 @@ def _gamma(
         wanted.max_gamma,
         prescribed if wanted.normalisation is None else wanted.normalisation,
     )
-    return gamma_index(reference, calculated, criteria, within=patient)
+    return gamma_index(reference, calculated, criteria, within=places.patient, besides=places.hot)
 
 
 def _largest(
@@ -442,9 +315,15 @@ def _largest(
     calculated: Dose,
     prescribed: float,
     evidence: Evidence,
-    patient: NDArray[np.bool_],
+    places: _Places,
 ) -> Largest | None:
-    found = dose_difference(reference, calculated, normalisation=prescribed, within=patient)
+    found = dose_difference(
+        reference,
+        calculated,
+        normalisation=prescribed,
+        within=places.patient,
+        besides=places.hot,
+    )
     if not found.points:
         return None
     return Largest(

@@ -1,37 +1,33 @@
-"""The single rules of a verification; each looks at one thing and says what it found."""
+"""The rules that compare two doses; each looks at one thing and says what it found."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import label
 
-from dosecalc.data.hu_curves import HuCurve
-from dosecalc.model import Beam, CtImage, Dose, Grid, Machine, Phantom, Plan, StructureSet
-from dosecalc.verify.beam_fit import BeamFits
+from dosecalc.model import Beam, Dose, Grid, Phantom
+from dosecalc.verify.beam_fit import BeamFit, BeamFits
 from dosecalc.verify.difference import on_grid
 from dosecalc.verify.displacement import dose_displacement
 from dosecalc.verify.gamma import GammaResult
 from dosecalc.verify.outcome import Finding, Outcome
-from dosecalc.verify.tolerances import Commissioned, Tolerances
-from dosecalc.verify.verification import BeamRow, PointRow, StructureRow
+from dosecalc.verify.tolerances import Tolerances
+from dosecalc.verify.verification import PointRow, StructureRow
 from dosecalc.verify.where import deep_voxels, patient_voxels
 
 __all__ = [
     "LOW",
-    "beam_findings",
     "coverage_findings",
     "distribution_findings",
     "engine_findings",
     "fit_findings",
     "gamma_finding",
-    "hu_curve_findings",
-    "input_findings",
-    "machine_findings",
+    "local_findings",
+    "organ_findings",
     "point_findings",
-    "prescription_findings",
     "target_findings",
 ]
 
@@ -41,13 +37,6 @@ _HIGH = 0.5
 LOW = 0.1
 # Share of the difference, root mean square, that a fit of single beams may leave.
 _UNEXPLAINED = 0.7
-# So many voxels with the very largest CT number are no anatomy.
-_CLIPPED_VOXELS = 50
-_DENSE_HU = 300.0
-# What a HU curve says that belongs to no scanner.
-_NO_SCANNER = ("", "generic")
-# Support and bolus types of DICOM's RT ROI Interpreted Type.
-_EXTRA_KINDS = ("BOLUS", "SUPPORT", "FIXATION")
 
 
 def gamma_finding(gamma: GammaResult, tolerances: Tolerances, what: str = "gamma") -> Finding:
@@ -58,6 +47,33 @@ def gamma_finding(gamma: GammaResult, tolerances: Tolerances, what: str = "gamma
     if gamma.outside:
         sentence += f"; {gamma.outside} lie outside of the calculated dose"
     return tolerances.limits["gamma"].finding(what, sentence, gamma.pass_percent)
+
+
+def local_findings(
+    gamma: GammaResult, deep: NDArray[np.bool_], tolerances: Tolerances
+) -> list[Finding]:
+    """Find the largest connected piece of the patient in which gamma is at its cap.
+
+    A pass rate hides an organ: 14 cm3 without any dose are 0.3 % of a thorax.
+
+    Parameters
+    ----------
+    deep : (nz, ny, nx) bool
+        Points that are looked at; at the surface the sizes of voxels alone make a difference.
+    """
+    capped = deep & (gamma.gamma >= gamma.criteria.max_gamma * (1 - 1e-6))
+    pieces, count = label(capped)
+    sizes = np.bincount(pieces.ravel(), minlength=2)[1:]
+    volume = float(sizes.max()) * gamma.grid.voxel_volume_cm3
+    sentence = f"no point below 2 cm has a gamma of {gamma.criteria.max_gamma:g} or more"
+    if count:
+        middle = np.argwhere(pieces == 1 + int(sizes.argmax())).mean(axis=0)
+        x, y, z = gamma.grid.position_of(middle)
+        sentence = (
+            f"gamma is {gamma.criteria.max_gamma:g} or more in {volume:.2f} cm3 in one piece, "
+            f"about x {x:.1f}, y {y:.1f}, z {z:.1f} mm"
+        )
+    return [tolerances.limits["local"].finding("local difference", sentence, volume)]
 
 
 def distribution_findings(
@@ -123,91 +139,55 @@ def target_findings(rows: Iterable[StructureRow], tolerances: Tolerances) -> lis
     return findings
 
 
-def coverage_findings(rows: Iterable[StructureRow]) -> list[Finding]:
-    """Structures that are not all within a dose grid; a target's missing part fails."""
+def organ_findings(
+    rows: Iterable[StructureRow], prescribed_gy: float, tolerances: Tolerances
+) -> list[Finding]:
+    """Mean and D2 of all other structures, % of the prescription; the largest if none is beyond."""
     findings = []
     for row in rows:
+        if row.kind in ("target", "external") or row.reference is None or row.calculated is None:
+            continue
+        for what, one, other in (
+            ("mean", row.reference.mean_gy, row.calculated.mean_gy),
+            ("D2", row.reference.near_maximum_gy, row.calculated.near_maximum_gy),
+        ):
+            percent = 100 * (other - one) / prescribed_gy
+            sentence = (
+                f"{row.structure.name}: {what} {other:.2f} Gy, reference {one:.2f} Gy "
+                f"({percent:+.1f} % of the prescription)"
+            )
+            findings.append(tolerances.limits["organ"].finding("organ dose", sentence, percent))
+    beyond = [one for one in findings if one.outcome != Outcome.PASS]
+    return beyond or sorted(findings, key=lambda one: -abs(one.value or 0.0))[:1]
+
+
+def coverage_findings(rows: Sequence[StructureRow], *, compared: bool) -> list[Finding]:
+    """Structures that are not all within a dose grid, and targets that are not there.
+
+    A target's missing part fails.
+
+    Parameters
+    ----------
+    compared : bool
+        Whether there is a reference.
+    """
+    findings = []
+    for row in rows:
+        if row.kind not in ("target", "organ"):
+            continue
         name = row.structure.name
         worst = Outcome.FAIL if row.kind == "target" else Outcome.REVIEW
         for what, dvh in (("calculated", row.calculated), ("reference", row.reference)):
-            if dvh is not None and not dvh.is_complete:
+            if dvh is None and (compared or what == "calculated"):
+                sentence = f"{name} lies outside of the {what} dose"
+                findings.append(Finding("dose grid", worst, sentence))
+            elif dvh is not None and not dvh.is_complete:
                 share = 100 * dvh.outside_cm3 / dvh.total_cm3
-                if row.kind in ("target", "organ"):
-                    sentence = f"{share:.1f} % of {name} lies outside of the {what} dose"
-                    findings.append(Finding("dose grid", worst, sentence, share, "%"))
-        if row.kind == "target" and row.calculated is None:
-            findings.append(
-                Finding("dose grid", Outcome.FAIL, f"{name} lies outside of the calculated dose")
-            )
-    return findings
-
-
-def prescription_findings(
-    plan: Plan, rows: Sequence[StructureRow], points: Sequence[PointRow], tolerances: Tolerances
-) -> list[Finding]:
-    """Compare the calculated dose with the prescription: MU, fractions and units close."""
-    limit, findings = tolerances.limits["prescription"], []
-    targets = [p for p in plan.prescriptions if p.kind != "ORGAN_AT_RISK" and p.dose_gy > 0]
-    if not targets:
-        sentence = "the plan prescribes no dose: nothing says what its MU should give"
-        return [Finding("prescription", Outcome.REVIEW, sentence)]
-    for one in targets:
-        value, where = None, one.description
-        row = next((r for r in rows if r.structure.number == one.structure_number), None)
-        if row is not None and row.calculated is not None:
-            value, where = row.calculated.median_gy, f"median of {row.structure.name}"
-        elif one.point is not None or not rows:
-            point = next((p for p in points if p.point == one.point), points[0] if points else None)
-            if point is not None and point.calculated_gy is not None:
-                value, where = point.calculated_gy, point.name
-        if value is None:
-            sentence = f"{one.dose_gy:g} Gy to {one.description!r}: no calculated dose of that"
-            findings.append(Finding("prescription", Outcome.REVIEW, sentence))
-            continue
-        percent = 100 * (value / one.dose_gy - 1)
-        sentence = (
-            f"{sum(b.mu for b in plan.beams):.1f} MU x {plan.fractions} fractions give "
-            f"{value:.2f} Gy ({where}), {one.dose_gy:g} Gy prescribed ({percent:+.1f} %)"
-        )
-        findings.append(limit.finding("prescription", sentence, percent))
-    return findings
-
-
-def beam_findings(
-    beams: Iterable[BeamRow], situations: Mapping[int, str], tolerances: Tolerances
-) -> list[Finding]:
-    """Beams without MU; doses of single beams against the plan's and against the hand check."""
-    findings = []
-    for beam in beams:
-        name = f"beam {beam.number} ({beam.name})"
-        if beam.mu <= 0:
-            sentence = f"{name} has {beam.mu:g} MU: it gives nothing"
-            findings.append(Finding("monitor units", Outcome.FAIL, sentence, beam.mu, "MU"))
-            continue
-        value = beam.calculated_gy
-        if value is None:
-            continue
-        if beam.stated_gy is not None and beam.stated_gy > 0:
-            percent = 100 * (value / beam.stated_gy - 1)
-            sentence = (
-                f"{name}: {value:.3f} Gy a fraction at its point, the plan states "
-                f"{beam.stated_gy:.3f} Gy ({percent:+.1f} %)"
-            )
-            findings.append(tolerances.limits["beam_dose"].finding("beam dose", sentence, percent))
-        if beam.by_hand_gy is not None and beam.by_hand_gy > 0:
-            situation = situations.get(beam.number, "")
-            percent = 100 * (value / beam.by_hand_gy - 1)
-            sentence = (
-                f"{name}: {beam.by_hand_gy:.3f} Gy by tables ({situation}), {value:.3f} Gy "
-                f"calculated ({percent:+.1f} %)"
-            )
-            limit = tolerances.limits["hand_simple" if situation == "simple" else "hand_other"]
-            found = limit.finding("hand check", sentence, percent)
-            if situation == "low density":
-                # Tables know no missing scatter: the number is shown and not judged.
-                sentence += "; not judged"
-                found = Finding("hand check", Outcome.PASS, sentence, percent, "%", judged=False)
-            findings.append(found)
+                sentence = f"{share:.1f} % of {name} lies outside of the {what} dose"
+                findings.append(Finding("dose grid", worst, sentence, share, "%"))
+    if not any(row.kind == "target" for row in rows):
+        sentence = "no structure is a target: target doses and coverage were not looked at"
+        findings.append(Finding("targets", Outcome.REVIEW, sentence))
     return findings
 
 
@@ -222,12 +202,7 @@ def fit_findings(
     findings, worst = [], ("", 0.0)
     for fit in fitted.beams:
         name = f"beam {fit.beam} ({beams[fit.beam].name})"
-        moved = float(np.hypot(fit.u_mm, fit.v_mm))
-        for limit, value, text in (
-            ("beam_mu", fit.mu_percent, f"with {fit.mu_percent:+.2f} % of its MU"),
-            ("beam_shift", moved, f"moved by u {fit.u_mm:+.2f}, v {fit.v_mm:+.2f} mm"),
-            ("beam_turn", fit.turn_deg, f"turned by {fit.turn_deg:+.2f} degrees about its axis"),
-        ):
+        for limit, value, text in _asked_of(fit):
             held = tolerances.limits[limit]
             sentence = f"{name}: calculated would fit the reference best {text}"
             findings.append(held.finding("single beam", sentence, value))
@@ -243,11 +218,36 @@ def fit_findings(
     return [Finding("single beam", max(one.outcome for one in beyond), sentence)]
 
 
+def _asked_of(fit: BeamFit) -> list[tuple[str, float, str]]:
+    """Limit, number and words of all that was fitted to a beam."""
+    asked = [("beam_mu", fit.mu_percent, f"with {fit.mu_percent:+.2f} % of its MU")]
+    if fit.u_mm is not None and fit.v_mm is not None:
+        moved = float(np.hypot(fit.u_mm, fit.v_mm))
+        asked.append(("beam_shift", moved, f"moved by u {fit.u_mm:+.2f}, v {fit.v_mm:+.2f} mm"))
+    if fit.turn_deg is not None:
+        text = f"turned by {fit.turn_deg:+.2f} degrees about its axis"
+        asked.append(("beam_turn", fit.turn_deg, text))
+    if fit.wider_u_mm is not None and fit.wider_v_mm is not None:
+        most = max(fit.wider_u_mm, fit.wider_v_mm, key=abs)
+        text = f"wider by u {fit.wider_u_mm:+.2f}, v {fit.wider_v_mm:+.2f} mm"
+        asked.append(("beam_width", most, text))
+    return asked
+
+
 def point_findings(points: Iterable[PointRow], tolerances: Tolerances) -> list[Finding]:
     """Doses at named points, calculated against reference."""
     findings = []
     for one in points:
-        if one.reference_gy is None or one.calculated_gy is None or one.reference_gy <= 0:
+        if one.reference_gy is None or one.calculated_gy is None:
+            which = "reference" if one.reference_gy is None else "calculated"
+            sentence = f"{one.name} lies outside of the {which} dose"
+            findings.append(Finding("point dose", Outcome.REVIEW, sentence))
+            continue
+        if one.reference_gy <= 0:
+            sentence = (
+                f"{one.name}: the reference has no dose, calculated {one.calculated_gy:.2f} Gy"
+            )
+            findings.append(Finding("point dose", Outcome.REVIEW, sentence))
             continue
         percent = 100 * (one.calculated_gy / one.reference_gy - 1)
         sentence = (
@@ -258,115 +258,33 @@ def point_findings(points: Iterable[PointRow], tolerances: Tolerances) -> list[F
     return findings
 
 
-def engine_findings(calculated: Dose, tolerances: Tolerances) -> list[Finding]:
-    """Collect what the engine itself says against its dose: cautions, noise, an early end."""
+def engine_findings(calculated: Dose, tolerances: Tolerances, name: str = "") -> list[Finding]:
+    """Collect what an engine itself says against its dose: cautions, noise, an early end.
+
+    name : of an engine beside the first, for its findings.
+    """
     about, findings = calculated.provenance, []
+    beside = f", {name}" if name else ""
     for caution in about.get("cautions", ()):
         findings.append(
-            Finding("validity", Outcome.REVIEW, f"{caution}: this engine cannot clear the plan")
+            Finding(
+                f"validity{beside}",
+                Outcome.REVIEW,
+                f"{caution}: this engine cannot clear the plan",
+            )
         )
     if calculated.uncertainty is not None:
         high = calculated.gray > 0.5 * calculated.gray.max()
         relative = calculated.uncertainty[high] / calculated.gray[high]
         percent = 100 * float(np.sqrt(np.mean(np.square(relative, dtype=np.float64))))
         sentence = f"standard uncertainty {percent:.2f} % where dose is above half its maximum"
-        findings.append(tolerances.limits["noise"].finding("noise", sentence, percent))
+        findings.append(tolerances.limits["noise"].finding(f"noise{beside}", sentence, percent))
     if about.get("stopped"):
         findings.append(
-            Finding("noise", Outcome.REVIEW, f"the calculation was ended early: {about['stopped']}")
-        )
-    return findings
-
-
-def machine_findings(
-    plan: Plan,
-    machines: Mapping[int, Machine],
-    commissioned: Sequence[Commissioned],
-    today: date | None,
-) -> list[Finding]:
-    """Beams whose model was not commissioned for their accelerator, or is past its day.
-
-    Nothing is found where no commissioned models are listed or the day is not known.
-    """
-    if not commissioned or today is None:
-        return []
-    findings = []
-    for beam in plan.beams:
-        model = machines[beam.number]
-        digest = str(model.provenance.get("machine_sha256", ""))
-        named = f"beam {beam.number} ({beam.name}): model {model.name!r}"
-        entry = next(
-            (c for c in commissioned if (c.linac, c.sha256) == (beam.machine_name, digest)), None
-        )
-        if entry is None:
-            sentence = f"{named} ({digest[:12]}) is not commissioned for {beam.machine_name!r}"
-            findings.append(Finding("machine model", Outcome.FAIL, sentence))
-        elif today > entry.valid_until:
-            sentence = f"{named} was valid until {entry.valid_until}, today is {today}"
-            findings.append(Finding("machine model", Outcome.FAIL, sentence))
-        else:
-            sentence = f"{named} is commissioned for {entry.linac!r} until {entry.valid_until}"
-            findings.append(Finding("machine model", Outcome.PASS, sentence))
-    return findings
-
-
-def hu_curve_findings(curve: HuCurve | None, ct: CtImage | None) -> list[Finding]:
-    """Compare the scanner a curve was measured on with that of the CT."""
-    if curve is None or ct is None:
-        return []
-    voltages = ["" if v is None else f"{v:g}" for v in (curve.kvp, ct.kvp)]
-    pairs = (
-        ("manufacturer", curve.manufacturer, ct.manufacturer),
-        ("model", curve.model, ct.model_name),
-        ("kVp", *voltages),
-    )
-    wrong = [
-        f"{what} {mine!r}, the CT's is {theirs!r}"
-        for what, mine, theirs in pairs
-        if mine.casefold() not in (*_NO_SCANNER, theirs.casefold())
-    ]
-    if not wrong:
-        return []
-    sentence = f"the HU curve {curve.label} is for {'; '.join(wrong)}"
-    return [Finding("HU curve", Outcome.REVIEW, sentence)]
-
-
-def input_findings(
-    structures: StructureSet | None,
-    ct: CtImage | None,
-    *,
-    used: Iterable[str],
-    recorded_used: bool,
-    filled_with: str | None = None,
-) -> list[Finding]:
-    """Find what the patient's data hold and the calculation left out, or what looks damaged.
-
-    used : names of structures given as body, couch, bolus or override
-    recorded_used : whether densities recorded by the planning system were applied
-    filled_with : material that the body was filled with in place of the CT
-    """
-    named: set[str] = set(used)
-    findings: list[Finding] = []
-    if filled_with is not None:
-        sentence = f"the body is {filled_with} throughout: the CT was not used"
-        findings.append(Finding("densities", Outcome.REVIEW, sentence))
-    for one in structures or ():
-        if one.is_empty or one.name in named:
-            continue
-        if one.density is not None and not recorded_used:
-            sentence = (
-                f"{one.name}: the planning system recorded {one.density:g} g/cm3, which was not "
-                "used; say --recorded-densities or --override"
+            Finding(
+                f"noise{beside}",
+                Outcome.REVIEW,
+                f"the calculation was ended early: {about['stopped']}",
             )
-            findings.append(Finding("densities", Outcome.REVIEW, sentence, one.density, "g/cm3"))
-        elif one.kind in _EXTRA_KINDS:
-            option = "--bolus" if one.kind == "BOLUS" else "--couch"
-            sentence = f"{one.name} is drawn as {one.kind} and was not used; name it with {option}"
-            findings.append(Finding("densities", Outcome.REVIEW, sentence))
-    if ct is not None:
-        top = float(ct.hu.max())
-        count = int(np.count_nonzero(ct.hu == top))
-        if top > _DENSE_HU and count > _CLIPPED_VOXELS:
-            sentence = f"{count} voxels of the CT share its largest number, {top:g} HU: clipped?"
-            findings.append(Finding("CT numbers", Outcome.REVIEW, sentence, top, "HU"))
+        )
     return findings
