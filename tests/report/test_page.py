@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from dosecalc.errors import InputError
 from dosecalc.report.page.build import page_text, write_page
-from dosecalc.report.page.printed import pdf_bytes
+from dosecalc.report.page.contents import contents_of
+from dosecalc.report.page.printed import Paper, column_widths, pdf_bytes
 from dosecalc.report.page.volumes import (
     UNKNOWN,
     display_grid,
@@ -30,6 +32,8 @@ from dosecalc.report.page.volumes import (
     unpacked,
 )
 from dosecalc.report.page.words import LANGUAGES, load_words
+from dosecalc.verify.outcome import Finding, Outcome
+from dosecalc.verify.verification import Verification
 from tests.report.verifications import PLANTED, hostile, verification, without_reference
 
 
@@ -53,6 +57,15 @@ def test_shown_doses_are_the_compared_doses() -> None:
     assert reference["step"] < 0.002
     # Outside of the calculated grid there is no dose, not a dose of nothing.
     assert (unpacked(shown["calculated"]["data"], np.uint16) == UNKNOWN).any()
+
+
+def test_air_around_the_patient_is_marked_for_the_viewer() -> None:
+    v = verification()
+    display = display_grid(v)
+    mask = unpacked(packed_volumes(v, display)["patient"], np.uint8).reshape(display.grid.shape)
+    # What lies beyond the phantom, in the first and last planes, is not known to be air.
+    assert not mask[1:-1, 0, 0].any() and mask[tuple(n // 2 for n in mask.shape)] == 1
+    assert packed_volumes(replace(v, reference=None), display)["patient"] is None
 
 
 def test_large_grids_are_thinned_and_keep_the_worst_voxel() -> None:
@@ -117,6 +130,61 @@ def test_pdf_says_it_all(language: str) -> None:
     assert says(words("table_conformity")) and says("Paddick")
     assert "5e" * 32 in squeezed  # the machine model's hash
     assert any(page.images for page in reader.pages)
+
+
+def page_texts(v: Verification, language: str = "en") -> list[str]:
+    """Texts of the PDF's pages, spaces made one."""
+    reader = PdfReader(io.BytesIO(pdf_bytes(v, language)))
+    return [" ".join(page.extract_text().split()) for page in reader.pages]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_first_printed_page_says_what_was_not_checked(language: str) -> None:
+    v, words = verification(), load_words(language)
+    many = [Finding("beam dose", Outcome.FAIL, f"beam {n} (left): {n}.000 Gy a fraction at its "
+                    "point, the plan states 1.500 Gy (+50.0 %)", 50.0, "%", 5.0, 10.0)
+            for n in range(30)]  # fmt: skip
+    first = page_texts(replace(v, findings=(*v.findings, *many)), language)[0].replace(" ", "")
+    for line in v.not_checked:
+        assert words.sentence(line).replace(" ", "") in first, line
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_printed_page_tells_its_run(language: str) -> None:
+    pages = page_texts(verification(), language)
+    for n, text in enumerate(pages, start=1):
+        for part in ("Phantom, Thorax", "THORAX-1", "2026-11-27 01:19", "ab12" * 4, "5e" * 8,
+                     "ef56" * 4, "cd34" * 4, f"page {n} "):  # fmt: skip
+            assert part in text, (n, part)
+    assert "02:19" not in pages[0]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_printed_tables_break_no_words(language: str) -> None:
+    said = contents_of(verification(), load_words(language))
+    pdf = Paper(said, load_words(language))
+    for table in said.tables.values():
+        heads = [column.heading for column in table.columns]
+        rows = [[str(cell) for cell in row] for row in table.rows]
+        widths = column_widths(pdf, [heads, *rows], [column.share for column in table.columns])
+        assert sum(widths) <= pdf.epw + 0.01
+        pdf.set_font(style="B")
+        for head, width in zip(heads, widths, strict=True):
+            for word in head.split(" "):
+                assert pdf.get_string_width(word) + 2 < width, (table.key, word)
+
+
+def test_printed_rules_name_their_sources() -> None:
+    v = verification()
+    text = " ".join(page_texts(v)).replace(" ", "")
+    for source in {finding.source for finding in v.findings if finding.source}:
+        assert f"]{source.replace(' ', '')}" in text, source
+
+
+def test_short_tables_stay_on_one_page() -> None:
+    pages = page_texts(verification())
+    (page,) = (text for text in pages if "1 anterior" in text and "collim." in text)
+    assert "4 jaws only" in page
 
 
 def test_reports_without_a_reference() -> None:
@@ -194,7 +262,10 @@ def test_page_in_a_browser(browser: webdriver.Chrome, tmp_path: Path) -> None:
     page.find_element(By.CSS_SELECTOR, "[data-language=fr]").click()
     assert page.find_element(By.TAG_NAME, "html").get_attribute("lang") == "fr"
     shown = page.find_element(By.TAG_NAME, "body").text
-    assert "\u00c0 EXAMINER" in shown and "REVIEW" not in shown
+    assert "\u00c0 EXAMINER" in shown and "To review" not in shown
+    # French puts a space before the colon.
+    assert "2 / 21 : " in page.find_element(By.ID, "bev-state").text
+    assert "au-delà de l'échelle" in page.find_element(By.ID, "bar-note").text
     assert page.get_log("browser") == []
 
 

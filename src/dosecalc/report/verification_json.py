@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from dosecalc.verify.dvh import Dvh
+from dosecalc.verify.gamma import GammaResult
 from dosecalc.verify.verification import StructureRow, Verification
 
-__all__ = ["VERIFICATION_SCHEMA", "verification_values"]
+__all__ = ["VERIFICATION_SCHEMA", "gamma_is_capped", "verification_values"]
 
 VERIFICATION_SCHEMA = "dosecalc-verification/1"
 """Value of "schema" in verification.json; it changes when the meaning of an entry does."""
@@ -58,6 +59,7 @@ def verification_values(verification: Verification) -> dict[str, Any]:
             "outside": gamma.outside,
             "mean": gamma.mean,
             "largest": gamma.largest,
+            "largest_is_lower_bound": gamma_is_capped(gamma),
             "largest_at_mm": list(gamma.worst_position),
         },
         "beams": [vars(b) | {"point": list(b.point)} for b in v.beams],
@@ -70,6 +72,11 @@ def verification_values(verification: Verification) -> dict[str, Any]:
         "caveats": list(v.caveats),
         "record": dict(v.record),
     }
+
+
+def gamma_is_capped(gamma: GammaResult) -> bool:
+    """Whether the largest gamma stands for all that are at least as large."""
+    return gamma.largest >= gamma.criteria.max_gamma - 1e-3
 
 
 def _structure(row: StructureRow) -> dict[str, Any]:

@@ -64,6 +64,7 @@ def write_page(verification: Verification, path: Path | str, language: str = "en
 def page_text(v: Verification, language: str = "en") -> str:
     """Return the page; equal verifications give equal text."""
     words = load_words(language)
+    verdict = words(f"verdict_{v.outcome.name.lower()}")
     style = _asset("page.css")
     script = "\n".join(_asset(name) for name in _SCRIPTS)
     policy = (
@@ -76,7 +77,7 @@ def page_text(v: Verification, language: str = "en") -> str:
         element("meta", http_equiv="Content-Security-Policy", content=policy),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="referrer", content="no-referrer"),
-        element("title", f"{v.label}: {words(f'verdict_{v.outcome.name.lower()}')}"),
+        element("title", words("topic_line", topic=v.label, text=verdict)),
         element("style", Html(style)),
     )
     every = [load_words(one) for one in LANGUAGES]
@@ -130,22 +131,25 @@ def _only_in(words: Words, language: str) -> dict[str, str | bool | None]:
 
 
 def _first_page(v: Verification, words: Words, language: str) -> Html:
+    """Say what a reader needs first, in that order; long lists and tables come after it."""
     said = contents_of(v, words)
     lists = said.lists
+    not_passed = [_table(said.tables["open"], words)] if "open" in said.tables else []
     return element(
         "main",
         element("h1", said.title),
+        element("p", " \u00b7 ".join(said.identity), class_="identity"),
         _verdict(said),
         _largest(v, said, words),
+        *(element("section", table) for table in not_passed),
+        _listing(lists["not_checked"], words),
         element("section", _facts(said), class_="card"),
         _goals(said, words),
         element(
-            "div",
-            *(_listing(lists[key], words) for key in ("not_checked", "shared", "caveats")),
-            class_="lists",
+            "div", *(_listing(lists[key], words) for key in ("shared", "caveats")), class_="lists"
         ),
-        element("section", _table(said.tables["rules"], words)),
         _decision(words),
+        element("section", _table(said.tables["rules"], words)),
         **_only_in(words, language),
     )
 
@@ -157,6 +161,7 @@ def _verdict(said: Contents) -> Html:
         element(
             "div",
             element("p", said.verdict, class_="word"),
+            *(element("p", line, class_="objection") for line in said.objections),
             element("p", said.meaning, " ", said.counts, "."),
             element("p", said.signing, class_="signing"),
         ),
@@ -299,4 +304,6 @@ def _record(v: Verification, words: Words) -> Html:
 
 
 def _footer(v: Verification, words: Words, language: str) -> Html:
-    return element("footer", contents_of(v, words).footer, **_only_in(words, language))
+    said = contents_of(v, words)
+    lines = (element("p", line) for line in (said.footer, said.files))
+    return element("footer", *lines, **_only_in(words, language))

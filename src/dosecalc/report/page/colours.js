@@ -1,19 +1,15 @@
-// Colours of isodoses and of the colour overlays, with the legends that explain them.
+// Colours of isodoses and of the colour overlays, with the legends that explain them. Those of
+// differences come with the data (difference_colours.py), as paper shows them too.
 
 // Percent of the prescription, colour and width; the percentage stands on the line as well.
 const LEVELS = [
   [107, "#7a0019", 2.2], [100, "#d00000", 2.2], [95, "#e8710a", 1.8], [80, "#9c27b0", 1.6],
   [50, "#1565c0", 1.6], [30, "#00796b", 1.3], [10, "#555555", 1.2],
 ];
-const DIFFERENCE_RANGE = 10;
-const DIFFERENCE_LINE = 3;
 
 const DOSE_STOPS = [
   [0, 40, 40, 120], [10, 50, 80, 190], [30, 40, 160, 200], [50, 60, 180, 90],
   [80, 220, 220, 60], [95, 245, 150, 30], [107, 205, 20, 30], [120, 120, 0, 60],
-];
-const DIFFERENCE_STOPS = [
-  [-10, 5, 48, 130], [-3, 90, 155, 215], [0, 247, 247, 247], [3, 240, 140, 105], [10, 150, 0, 25],
 ];
 const GAMMA_STOPS = [
   [0, 255, 255, 255], [0.5, 190, 225, 190], [0.99, 90, 175, 110], [1, 255, 200, 60],
@@ -32,10 +28,11 @@ function mixed(stops, value) {
 /** How a kind of overlay is drawn: stops, the ticks of its bar, and how solid a value is. */
 function overlayStyle(kind, mostGamma) {
   if (kind === "difference") {
+    const { stops, scale, mark } = data.difference;
     return {
-      stops: DIFFERENCE_STOPS,
-      ticks: [-DIFFERENCE_RANGE, -5, -3, 0, 3, 5, DIFFERENCE_RANGE],
-      solid: (value) => Math.min(Math.abs(value) / DIFFERENCE_LINE, 1),
+      stops,
+      ticks: [-scale, -5, -mark, 0, mark, 5, scale],
+      solid: (value) => Math.min(Math.abs(value) / mark, 1),
     };
   }
   if (kind === "gamma") {

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
 
 from dosecalc import __version__
-from dosecalc.model import Dose, Plan
-from dosecalc.report.page.tables import Table, all_tables
+from dosecalc.report.page.caveats import gathered
+from dosecalc.report.page.facts import Fact, all_facts, identity
+from dosecalc.report.page.origin import calculated_on, footer_files
+from dosecalc.report.page.tables import Table, all_tables, is_judged
 from dosecalc.report.page.words import Words
-from dosecalc.verify.outcome import Outcome
+from dosecalc.report.verification_json import gamma_is_capped
+from dosecalc.verify.gamma import GammaResult
+from dosecalc.verify.outcome import Finding, Outcome
 from dosecalc.verify.verification import Largest, Verification
 
 __all__ = ["Contents", "Fact", "Listing", "contents_of"]
-
-
-@dataclass(frozen=True)
-class Fact:
-    """A topic, and what is to say of it, line by line."""
-
-    key: str
-    topic: str
-    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -38,43 +33,88 @@ class Listing:
 
 @dataclass(frozen=True)
 class Contents:
-    """All that a report says in words, in one language."""
+    """All that a report says in words, in one language.
+
+    Parameters
+    ----------
+    title : str
+    identity : tuple of str
+        Whose plan it is, which one, when it was calculated.
+    outcome : Outcome
+    verdict, meaning, counts, signing : str
+    objections : tuple of str
+        Which rules refuse, fail or want a look, a line each; empty where all pass.
+    largest : tuple of str
+    facts : tuple of Fact
+    tables, lists : mappings by key
+    footer, files : str
+        What every page has to say; hashes that tie a page to its run.
+    written : datetime or None
+        When the dose was calculated.
+    """
 
     title: str
+    identity: tuple[str, ...]
     outcome: Outcome
     verdict: str
     meaning: str
-    signing: str
     counts: str
+    signing: str
+    objections: tuple[str, ...]
     largest: tuple[str, ...]
     facts: tuple[Fact, ...]
     tables: Mapping[str, Table]
     lists: Mapping[str, Listing]
     footer: str
+    files: str
+    written: datetime | None
 
 
 def contents_of(verification: Verification, words: Words) -> Contents:
     """Put a verification into words."""
     v, outcome = verification, verification.outcome
-    counts = Counter(finding.outcome for finding in v.findings)
+    return Contents(
+        title=v.label,
+        identity=identity(v, words),
+        outcome=outcome,
+        verdict=words(f"verdict_{outcome.name.lower()}"),
+        meaning=words(f"meaning_{outcome.name.lower()}"),
+        counts=_counts(v.findings, words),
+        signing=words("signing"),
+        objections=_objections(v.findings, words),
+        largest=_largest(v, words),
+        facts=all_facts(v, words),
+        tables={table.key: table for table in all_tables(v, words)},
+        lists={one.key: one for one in _lists(v, words)},
+        footer=words("footer", version=__version__),
+        files=footer_files(v, words),
+        written=calculated_on(v),
+    )
+
+
+def _counts(findings: Sequence[Finding], words: Words) -> str:
+    """Count the findings by outcome; what was not judged passes nothing."""
+    counts = Counter(finding.outcome for finding in findings if is_judged(finding))
     parts = [
         f"{counts[one]} {words(f'count_{one.name.lower()}')}"
         for one in sorted(Outcome, reverse=True)
         if counts[one]
     ]
-    return Contents(
-        title=v.label,
-        outcome=outcome,
-        verdict=words(f"verdict_{outcome.name.lower()}"),
-        meaning=words(f"meaning_{outcome.name.lower()}"),
-        signing=words("signing"),
-        counts=f"{words('rules_asked')} {', '.join(parts) or '0'}",
-        largest=_largest(v, words),
-        facts=_facts(v, words),
-        tables={table.key: table for table in all_tables(v, words)},
-        lists={one.key: one for one in _lists(v, words)},
-        footer=words("footer", version=__version__),
-    )
+    shown = len(findings) - counts.total()
+    if shown:
+        parts.append(words("count_not_judged", n=str(shown)))
+    return f"{words('rules_asked')} {', '.join(parts) or '0'}"
+
+
+def _objections(findings: Sequence[Finding], words: Words) -> tuple[str, ...]:
+    """Name the rules that do not pass, the worst first, each once with its number of findings."""
+    lines = []
+    for outcome in (Outcome.REFUSED, Outcome.FAIL, Outcome.REVIEW):
+        found = Counter(one.rule for one in findings if one.outcome is outcome)
+        names = [words.rule(rule) + (f" ({n})" if n > 1 else "") for rule, n in found.items()]
+        if names:
+            lines.append(words(f"names_{outcome.name.lower()}", names=", ".join(names)))
+    return tuple(lines)
 
 
 def _largest(v: Verification, words: Words) -> tuple[str, ...]:
@@ -86,14 +126,20 @@ def _largest(v: Verification, words: Words) -> tuple[str, ...]:
         lines.append(
             words(
                 "gamma_line",
-                percent=words.number(gamma.pass_percent, 1),
+                percent=words.rate(gamma.pass_percent),
                 points=str(gamma.points),
                 criteria=words.sentence(gamma.criteria.label),
-                largest=words.number(gamma.largest, 2),
+                largest=_largest_gamma(gamma, words),
                 at=position(gamma.worst_position, words),
             )
         )
     return tuple(lines)
+
+
+def _largest_gamma(gamma: GammaResult, words: Words) -> str:
+    """Return the largest gamma; at the end of the search it is known from below only."""
+    text = words.number(gamma.largest, 2)
+    return words("gamma_over", value=text) if gamma_is_capped(gamma) else text
 
 
 def _largest_line(largest: Largest, words: Words) -> str:
@@ -112,99 +158,15 @@ def position(point: tuple[float, float, float], words: Words) -> str:
     return ", ".join(f"{a} {words.number(p, 1)}" for a, p in zip("xyz", point, strict=True)) + " mm"
 
 
-def _facts(v: Verification, words: Words) -> tuple[Fact, ...]:
-    return tuple(
-        Fact(key, words(f"fact_{key}"), tuple(line for line in lines if line))
-        for key, lines in (
-            ("plan", _plan_lines(v.plan, words)),
-            ("prescription", (words.sentence(v.prescription),)),
-            ("units", _unit_lines(v, words)),
-            ("machine", _machine_lines(v, words)),
-            ("engine", (_engine_line(v.calculated, words),)),
-            ("reference", (_reference_line(v, words),)),
-            ("dose_to", _dose_to_lines(v, words)),
-        )
-    )
-
-
-def _plan_lines(plan: Plan, words: Words) -> tuple[str, ...]:
-    known = (("plan_label", plan.label), ("patient_id", plan.patient_id),
-             ("position", plan.position.value), ("approval", plan.approval))  # fmt: skip
-    first = ", ".join(f"{words(key)} {value}" for key, value in known if value)
-    return first, f"UID {plan.uid}" if plan.uid else ""
-
-
-def _unit_lines(v: Verification, words: Words) -> tuple[str, ...]:
-    """MU x fractions, dose per fraction x fractions, and what the calculation makes of them."""
-    plan, lines = v.plan, []
-    mu = sum(beam.mu for beam in plan.beams)
-    if plan.fractions is None:
-        lines.append(words("mu_only", mu=words.number(mu, 1)))
-    else:
-        n = plan.fractions
-        numbers = {"n": str(n), "mu": words.number(mu, 1), "total": words.number(mu * n, 1)}
-        lines.append(words("mu_line", **numbers))
-        if any(p.dose_gy > 0 and p.kind != "ORGAN_AT_RISK" for p in plan.prescriptions):
-            total = v.prescribed_gy
-            lines.append(
-                words("dose_line", n=str(n), gray=words.short(total / n), total=words.short(total))
-            )
-    closing = [words.sentence(f.sentence) for f in v.findings if f.rule == "prescription"]
-    return (*lines, *closing)
-
-
-def _machine_lines(v: Verification, words: Words) -> tuple[str, ...]:
-    """Each model once, with its hash and the beams it was used for."""
-    used: dict[tuple[str, str], list[str]] = {}
-    models: Mapping[str, Any] = v.calculated.provenance.get("machines", {})
-    for number, about in models.items():
-        key = (str(about.get("name", "?")), str(about.get("machine_sha256", "")))
-        used.setdefault(key, []).append(str(number))
-    planned = ", ".join(dict.fromkeys(beam.machine_name for beam in v.plan.beams))
-    lines = [words("planned_machine", name=planned)] if planned else []
-    for (name, digest), beams in used.items():
-        lines.append(words("model_line", name=name, beams=", ".join(beams)))
-        lines.append(f"SHA-256 {digest}" if digest else words("no_hash"))
-    return tuple(lines) or (words("no_model"),)
-
-
-def _engine_line(dose: Dose, words: Words) -> str:
-    about = dose.provenance
-    spacing = " \u00d7 ".join(words.short(s) for s in dose.grid.spacing)
-    parts = [str(about.get("engine", "?")), str(about.get("program", "")), f"{spacing} mm"]
-    if about.get("histories"):
-        parts.append(words("histories", n=str(about["histories"])))
-    return ", ".join(part for part in parts if part)
-
-
-def _reference_line(v: Verification, words: Words) -> str:
-    if v.reference is None:
-        return words("no_reference")
-    spacing = " \u00d7 ".join(words.short(s) for s in v.reference.grid.spacing)
-    return words("reference_line", spacing=spacing)
-
-
-def _dose_to_lines(v: Verification, words: Words) -> tuple[str, ...]:
-    calculated = words(f"dose_to_{v.calculated.dose_to}")
-    if v.reference is None:
-        return (words("dose_to_one", calculated=calculated),)
-    reference = words(f"dose_to_{v.reference.dose_to}")
-    line = words("dose_to_both", calculated=calculated, reference=reference)
-    same = v.reference.dose_to == v.calculated.dose_to
-    return line, "" if same else words("dose_to_differ")
-
-
 def _lists(v: Verification, words: Words) -> tuple[Listing, ...]:
     said = [*v.caveats, *(() if v.gamma is None else v.gamma.notes)]
     said += [str(note) for note in v.calculated.provenance.get("notes", ())]
+    names = [one.name for one in v.structures or ()]
     lists = (
-        ("not_checked", v.not_checked),
-        ("shared", v.shared_inputs),
-        ("caveats", tuple(dict.fromkeys(said))),
+        ("not_checked", tuple(words.sentence(x) for x in v.not_checked)),
+        ("shared", tuple(words.sentence(x) for x in v.shared_inputs)),
+        ("caveats", gathered(said, names, words)),
     )
     return tuple(
-        Listing(
-            key, words(f"list_{key}"), words(f"note_{key}"), tuple(words.sentence(x) for x in lines)
-        )
-        for key, lines in lists
+        Listing(key, words(f"list_{key}"), words(f"note_{key}"), lines) for key, lines in lists
     )

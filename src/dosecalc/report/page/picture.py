@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dosecalc.model import Grid
+from dosecalc.report.page.difference_colours import MARK_PERCENT, SCALE_PERCENT, difference_map
 from dosecalc.report.page.histogram import marker_place
 from dosecalc.report.page.viewer import drawn_structures
 from dosecalc.report.page.words import Words
 from dosecalc.report.result import cut
 from dosecalc.verify.difference import on_grid
 from dosecalc.verify.verification import Verification
+from dosecalc.verify.where import patient_voxels
 
-__all__ = ["draw_comparison"]
+__all__ = ["beyond_scale", "draw_comparison"]
 
 _LEVELS = (20.0, 50.0, 80.0, 95.0)
-# Of the prescription, either way: differences beyond are shown alike.
-_SCALE_PERCENT = 5.0
+# Percent of the prescription: below that in both doses no difference is coloured.
+_LOWEST = 10.0
 
 
 def draw_comparison(verification: Verification, words: Words) -> bytes:
     """Return a PNG: isodoses of both doses, the difference in colour, histograms of both.
 
     Planes cross at the largest difference, or at the first isocentre where there is no
-    reference. Reference lines are dashed, calculated ones are not, so that print in black and
-    white says the same.
+    reference. Reference lines are dashed, calculated ones are not, and large differences are
+    hatched by their sign, so that print in black and white says the same.
     """
     v = verification
     point = v.plan.beams[0].control_points[0].isocentre if v.largest is None else v.largest.point
@@ -38,53 +44,89 @@ def draw_comparison(verification: Verification, words: Words) -> bytes:
     calculated = 100 * v.calculated.gray / np.float32(v.prescribed_gy)
     density = cut(v.phantom.density, v.phantom.grid, point)
     planes = cut(calculated, grid, point)
-    other = None
+    other = missing = patient = None
     if v.reference is not None:
         known = 100 * on_grid(v.reference, grid) / v.prescribed_gy
         other = cut(np.nan_to_num(known, nan=0.0).astype(np.float32), grid, point)
+        # The air around the patient counts in no rule.
+        patient = cut(patient_voxels(v.phantom, grid).astype(np.float32), grid, point)
         missing = cut(np.isnan(known).astype(np.float32), grid, point)
     figure = Figure(figsize=(11.7, 8.6), dpi=110, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(2, 2)
-    image = None
     for n, name in enumerate(("axial", "coronal", "sagittal")):
-        axes = panels.flat[n]
-        first = getattr(planes, name)
+        axes, first = panels.flat[n], getattr(planes, name)
         extent, lines = _extent(grid, n)
         axes.imshow(
             getattr(density, name), cmap="gray", vmin=0, vmax=2, extent=extent, origin="lower"
         )
         if other is not None:
             second = getattr(other, name)
-            shown = np.ma.masked_where(
-                (getattr(missing, name) > 0) | (np.maximum(first, second) < 10), first - second
-            )
-            image = axes.imshow(
-                shown, cmap="RdBu_r", vmin=-_SCALE_PERCENT, vmax=_SCALE_PERCENT, alpha=0.6,
-                extent=extent, origin="lower",
-            )  # fmt: skip
+            hidden = (getattr(missing, name) > 0) | (np.maximum(first, second) < _LOWEST)
+            hidden |= getattr(patient, name) == 0
+            _difference(axes, np.ma.masked_where(hidden, first - second), extent, lines)
             axes.contour(*lines, second, levels=_LEVELS, colors="black", linestyles="dashed",
                          linewidths=0.9)  # fmt: skip
         drawn = axes.contour(*lines, first, levels=_LEVELS, colors="black", linewidths=0.9)
         axes.clabel(drawn, fmt="%g%%", fontsize=7)
-        across, along = ((0, 1), (0, 2), (1, 2))[n]
-        axes.plot(point[across], point[along], "+", color="black", ms=14)
-        axes.set(
-            title=f"{words(name)}, {'zyx'[n]} = {words.number(point[2 - n], 1)} mm", aspect="equal"
-        )
-        axes.set(xlabel=f"{'xyz'[across]}, mm", ylabel=f"{'xyz'[along]}, mm")
-        if n == 0:
-            axes.invert_yaxis()
-    if image is not None:
-        figure.colorbar(
-            image,
-            ax=panels[0, 1],
-            label=f"{words('readout_difference')}, % {words('readout_of_prescription')}",
-        )
+        _label_plane(axes, n, name, point, words)
+    if other is not None:
+        _colour_bar(figure, panels[0, 1], v, words)
     _histograms(v, panels[1, 1], words)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": "dosecalc"})
+    with rc_context({"hatch.linewidth": 0.5}):
+        figure.savefig(buffer, format="png", metadata={"Software": "dosecalc"})
     return buffer.getvalue()
+
+
+def _difference(
+    axes: Axes,
+    shown: np.ma.MaskedArray[Any, np.dtype[np.float32]],
+    extent: tuple[float, float, float, float],
+    lines: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> None:
+    """Colour a plane of differences, the more the larger, and hatch by sign what is large."""
+    strength = 0.75 * np.clip(np.abs(shown.filled(0.0)) / MARK_PERCENT, 0, 1)
+    axes.imshow(
+        shown, cmap=difference_map(), vmin=-SCALE_PERCENT, vmax=SCALE_PERCENT, alpha=strength,
+        extent=extent, origin="lower",
+    )  # fmt: skip
+    for low, high, hatch in ((MARK_PERCENT, np.inf, "////"), (-np.inf, -MARK_PERCENT, "....")):
+        if np.ma.count(np.ma.masked_outside(shown, low, high)):
+            axes.contourf(*lines, shown, levels=[max(low, -1e6), min(high, 1e6)], colors="none",
+                          hatches=[hatch])  # fmt: skip
+
+
+def _label_plane(
+    axes: Axes, plane: int, name: str, point: tuple[float, float, float], words: Words
+) -> None:
+    """Mark the point, and say where the plane lies."""
+    across, along = ((0, 1), (0, 2), (1, 2))[plane]
+    axes.plot(point[across], point[along], "+", color="black", ms=14)
+    place = words.number(point[2 - plane], 1)
+    axes.set(title=f"{words(name)}, {'zyx'[plane]} = {place} mm", aspect="equal")
+    axes.set(xlabel=f"{'xyz'[across]}, mm", ylabel=f"{'xyz'[along]}, mm")
+    if plane == 0:
+        axes.invert_yaxis()
+
+
+def _colour_bar(figure: Figure, axes: Axes, v: Verification, words: Words) -> None:
+    """Explain colours and hatches, and say it where the largest difference is beyond them."""
+    about = f"{words('readout_difference')}, % {words('readout_of_prescription')}"
+    mark = words.number(MARK_PERCENT, 0)
+    hatches = ",  ".join(words(f"hatch_{side}", percent=mark) for side in ("above", "below"))
+    parts = [about, hatches, beyond_scale(v, words)]
+    scale = ScalarMappable(Normalize(-SCALE_PERCENT, SCALE_PERCENT), difference_map())
+    figure.colorbar(scale, ax=axes, extend="both")
+    figure.supxlabel("    ".join(part for part in parts if part), fontsize=9)
+
+
+def beyond_scale(v: Verification, words: Words) -> str:
+    """Say that the largest difference is beyond the colours, "" where it is not."""
+    if v.largest is None or abs(v.largest.percent_of_prescription) <= SCALE_PERCENT:
+        return ""
+    percent = words.number(v.largest.percent_of_prescription, 1, signed=True)
+    return words("beyond_scale", percent=percent)
 
 
 def _extent(

@@ -136,7 +136,8 @@ function overlayPlane(scene, view, index) {
   if (scene.wash !== "difference") return dosePlane(scene, view, scene.wash, index);
   const plane = dosePlane(scene, view, "calculated", index);
   const reference = dosePlane(scene, view, "reference", index);
-  plane.values.forEach((value, i) => (plane.values[i] = value - reference.values[i]));
+  const counts = planeOf(scene.grid, scene.patient, view.normal, index, (code) => code);
+  plane.values.forEach((value, i) => (plane.values[i] = counts.values[i] ? value - reference.values[i] : NaN));
   return plane;
 }
 
@@ -152,7 +153,7 @@ function drawOverlay(context, layout, view, scene, index, labels) {
   });
   // Gamma is known at voxels, not between them.
   putPicture(context, layout, view, plane, picture, scene.wash !== "gamma");
-  const marks = { difference: [[DIFFERENCE_LINE, []], [-DIFFERENCE_LINE, [5, 3]]], gamma: [[1, []]] };
+  const marks = { difference: [[data.difference.mark, []], [-data.difference.mark, [5, 3]]], gamma: [[1, []]] };
   for (const [level, dash] of marks[scene.wash] ?? []) {
     const lines = contourLines(plane, level);
     strokeLines(context, layout, lines, { colour: "#111", width: 1.1, dash, halo: "rgb(255 255 255 / 60%)" });

@@ -12,9 +12,12 @@ from dosecalc.verify.dvh import Dvh
 from dosecalc.verify.outcome import Finding, Outcome
 from dosecalc.verify.verification import BeamRow, StructureRow, Verification
 
-__all__ = ["Column", "Table", "all_tables"]
+__all__ = ["Cell", "Column", "Table", "all_tables", "is_judged"]
 
 Cell = str | Outcome
+
+# So many rows leave room on a printed first page for what was not checked.
+_MOST_OPEN = 12
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Table:
 
 def all_tables(v: Verification, words: Words) -> Iterable[Table]:
     """Return the tables that have something to say; rules always have."""
+    if any(one.outcome is not Outcome.PASS for one in v.findings):
+        yield _open_rules(v, words)
     yield _rules(v, words)
     if v.goals:
         yield _goals(v, words)
@@ -65,18 +70,79 @@ def _table(
 
 
 def _rules(v: Verification, words: Words) -> Table:
-    ranked = sorted(v.findings, key=lambda finding: -finding.outcome)
-    columns = "outcome:1.35 rule:1.5 found:5 #value:1 #review:1 #fail:1 source:2.8"
-    return _table("rules", words, columns, (_rule(one, words) for one in ranked))
-
-
-def _rule(one: Finding, words: Words) -> tuple[Cell, ...]:
-    numbers = (
-        "" if number is None else f"{words.short(number)} {words.sentence(one.unit)}".strip()
-        for number in (one.value, one.review, one.fail)
+    columns = "outcome:1.35 rule:1.5 found:5 #value:1 review:1.5 fail:1.4 source:2.8"
+    rows = (
+        (
+            _outcome(one, words),
+            words.rule(one.rule),
+            words.sentence(one.sentence),
+            _value(one, words),
+            *_limits(one, words),
+            words.sentence(one.source),
+        )
+        for one in _ranked(v.findings)
     )
-    found = words.sentence(one.sentence)
-    return (one.outcome, words.rule(one.rule), found, *numbers, words.sentence(one.source))
+    return _table("rules", words, columns, rows, _beam_note(v.findings, words))
+
+
+def _open_rules(v: Verification, words: Words) -> Table:
+    """List the rules that do not pass, the worst first, short enough for a first page."""
+    found = [one for one in _ranked(v.findings) if one.outcome is not Outcome.PASS]
+    rows: list[tuple[Cell, ...]] = [
+        (one.outcome, words.rule(one.rule), words.sentence(one.sentence), *_limits(one, words))
+        for one in found[:_MOST_OPEN]
+    ]
+    notes = [_beam_note(found, words)]
+    if len(found) > _MOST_OPEN:
+        notes.append(words("and_more", n=str(len(found) - _MOST_OPEN)))
+    columns = "outcome:1.2 rule:1.6 found:5.4 review:1.4 fail:1.3"
+    return _table("open", words, columns, rows, " ".join(note for note in notes if note))
+
+
+def _ranked(findings: Iterable[Finding]) -> list[Finding]:
+    """Sort the worst first, what is not judged last."""
+    return sorted(findings, key=lambda one: (-one.outcome, not is_judged(one)))
+
+
+def is_judged(finding: Finding) -> bool:
+    """Whether a finding was held against a limit; a number that is only shown passes nothing."""
+    return finding.judged or finding.outcome is not Outcome.PASS
+
+
+def _outcome(one: Finding, words: Words) -> Cell:
+    return one.outcome if is_judged(one) else words("not_judged")
+
+
+def _value(one: Finding, words: Words) -> str:
+    if one.value is None:
+        return ""
+    rate = one.unit == "%" and one.rule.partition(",")[0] == "gamma"
+    text = words.rate(one.value) if rate else words.measured(one.value, one.review, one.fail)
+    return words.with_unit(text, one.unit)
+
+
+def _limits(one: Finding, words: Words) -> list[str]:
+    """Say beyond what the rule asks for a look and beyond what it fails, and on which side."""
+    key = "limit_below" if _is_least(one) else "limit_above"
+    return [
+        "" if limit is None else words(key, value=words.with_unit(words.short(limit), one.unit))
+        for limit in (one.review, one.fail)
+    ]
+
+
+def _is_least(one: Finding) -> bool:
+    """Whether a number must be above its limits: then review is asked for before, at more."""
+    if one.review is not None and one.fail is not None and one.review != one.fail:
+        return one.review > one.fail
+    limit = one.fail if one.review is None else one.review
+    if limit is None or one.value is None:
+        return False
+    return (abs(one.value) > limit) == (one.outcome is Outcome.PASS)
+
+
+def _beam_note(findings: Iterable[Finding], words: Words) -> str:
+    """Explain u and v where they are spoken of."""
+    return words("note_single_beam") if any(f.rule == "single beam" for f in findings) else ""
 
 
 def _goals(v: Verification, words: Words) -> Table:
@@ -91,12 +157,18 @@ def _goals(v: Verification, words: Words) -> Table:
         )
         for goal in v.goals
     )
-    columns = "outcome:1.2 structure:1.5 goal:3 #calculated:1.2 #reference:1.2 source:3"
+    columns = "outcome:1.2 structure:1.5 goal:3 #by_calculated:1.2 #by_reference:1.2 source:3"
     return _table("goals", words, columns, rows)
 
 
 def _with_unit(value: float | None, unit: str, words: Words) -> str:
-    return words.short(value) if value is None else f"{words.short(value)} {unit}".strip()
+    """Return a goal's value; four digits do not make 100 % of what is less."""
+    text = words.short(value)
+    if value is None:
+        return text
+    if unit == "%" and value < 100 <= float(f"{value:.4g}"):
+        text = words.rate(value)
+    return words.with_unit(text, unit)
 
 
 def _structures(v: Verification, words: Words) -> Table:
@@ -165,7 +237,7 @@ def _beam(beam: BeamRow, words: Words) -> tuple[Cell, ...]:
     angles = (words.sentence(one) for one in (beam.gantry, beam.collimator, beam.couch))
     return (
         f"{beam.number} {beam.name}",
-        beam.machine,
+        _machine(beam.machine, words),
         f"{beam.quality} {beam.technique}",
         words.number(beam.mu, 1),
         *angles,
@@ -173,6 +245,14 @@ def _beam(beam: BeamRow, words: Words) -> tuple[Cell, ...]:
         _percent(beam.calculated_gy, beam.stated_gy, words),
         words.sentence(beam.remark),
     )
+
+
+def _machine(text: str, words: Words) -> str:
+    """Say a machine and its model, once where both have one name."""
+    planned, said, model = text.partition(" as ")
+    if not said:
+        return text
+    return model if planned == model else words("model_as", planned=planned, model=model)
 
 
 def _percent(value: float | None, base: float | None, words: Words) -> str:
@@ -210,9 +290,13 @@ def _engines(v: Verification, words: Words) -> Table:
             name,
             words(f"dose_to_{dose.dose_to}"),
             words.number(float(dose.gray.max())),
-            "; ".join(words.number(value_at(dose.gray, dose.grid, one.point)) for one in shown),
+            words("parts_apart").join(
+                words.number(value_at(dose.gray, dose.grid, one.point)) for one in shown
+            ),
         )
         for name, dose in doses
     )
-    note = words("note_engines", points="; ".join(words.sentence(one.name) for one in shown))
+    note = words(
+        "note_engines", points=words("parts_apart").join(words.sentence(one.name) for one in shown)
+    )
     return _table("engines", words, "engine:2 dose_to:1 #maximum:1 #at_points:3", rows, note)

@@ -23,6 +23,11 @@ function word(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
+/** A topic and what is said of it, with the language's own space before the colon. */
+function topicLine(topic, text) {
+  return word("topic_line", { topic, text });
+}
+
 function write(value, digits, signed = false) {
   if (!Number.isFinite(value)) return "\u2013";
   const text = (signed && value > 0 ? "+" : "") + value.toFixed(digits);
@@ -58,10 +63,11 @@ async function unpackAll() {
   for (const dose of data.doses) doses.set(dose.name, await makeVolume(data.grid, dose));
   const image = await makeVolume(data.image, data.image);
   const gamma = data.gamma && { ...(await makeVolume(data.grid, data.gamma)), most: data.gamma.most };
+  const patient = data.patient && (await unpack(data.patient, 1));
   for (const structure of data.structures) {
     if (structure.mask) structure.codes = await unpack(structure.mask.data, 1);
   }
-  return { grid: data.grid, doses, image, gamma, structures: data.structures, prescribed: data.prescribed, write };
+  return { grid: data.grid, doses, image, gamma, patient, structures: data.structures, prescribed: data.prescribed, write };
 }
 
 /** Take over what the controls say. */
@@ -173,6 +179,12 @@ function legendEntry(picture, text) {
   return entry;
 }
 
+/** Says it where the largest difference has no colour of its own. */
+function beyondScale() {
+  const { largest, scale } = data.difference;
+  return Math.abs(largest) > scale ? word("beyond_scale", { percent: write(largest, 1, true) }) : "";
+}
+
 /** Isodoses with their Gy; below, the bar of the colour overlay. */
 function fillLegend() {
   const entries = [];
@@ -190,9 +202,12 @@ function fillLegend() {
   const washed = scene.wash !== "none";
   find("bar").hidden = !washed;
   const compared = scene.wash === "difference" || scene.wash === "gamma";
-  find("bar-note").textContent = washed ? word(compared ? `legend_${scene.wash}` : "legend_wash") : "";
+  const note = washed ? word(compared ? `legend_${scene.wash}` : "legend_wash") : "";
+  find("bar-note").textContent = scene.wash === "difference" ? `${note}. ${beyondScale()}` : note;
   if (washed) {
-    const tick = (value) => write(value, Number.isInteger(value) ? 0 : 1, scene.wash === "difference");
+    // Gamma is not searched for beyond its end.
+    const end = (value) => (scene.wash === "gamma" && value === scene.gamma.most ? "\u2265 " : "");
+    const tick = (value) => end(value) + write(value, Number.isInteger(value) ? 0 : 1, scene.wash === "difference");
     drawBar(find("bar"), overlayStyle(scene.wash, scene.gamma?.most), tick);
   }
   const spacing = data.grid.spacing.map((s) => write(s, 2)).join(" × ");
@@ -217,7 +232,7 @@ function followPointer(event) {
   const inside = at.x >= left && at.x <= right && at.y >= top && at.y <= bottom;
   const dose = ((at.x - left) / (right - left)) * Number(drawing.dataset.dose);
   const volume = (100 * (bottom - at.y)) / (bottom - top);
-  find("dvh-pointer").textContent = inside ? `${word("dvh_cursor")}: ${write(dose, 1)} Gy, ${write(volume, 1)} %` : "";
+  find("dvh-pointer").textContent = inside ? topicLine(word("dvh_cursor"), `${write(dose, 1)} Gy, ${write(volume, 1)} %`) : "";
   for (const end of ["x1", "x2"]) find("dvh-cursor").setAttribute(end, inside ? at.x : -9);
 }
 
@@ -240,7 +255,7 @@ function drawBev() {
   const n = `${state.control + 1} / ${beam.points.length}`;
   slider.setAttribute("aria-valuetext", n);
   canvas.setAttribute("aria-label", word("bev_image", { name: `${beam.number} ${beam.name}`, n }));
-  find("bev-state").textContent = `${word("bev_point")} ${n}: ${bevState(beam, point)}`;
+  find("bev-state").textContent = topicLine(`${word("bev_point")} ${n}`, bevState(beam, point));
 }
 
 /** For print: every beam at its first control point. */
@@ -249,7 +264,7 @@ function drawPrintedBeams() {
     const [figure, caption, canvas] = ["figure", "figcaption", "canvas"].map((name) => document.createElement(name));
     [canvas.width, canvas.height] = [640, 640];
     drawBeam(canvas, beam, beam.points[0], data.targets);
-    caption.textContent = `${beam.number} ${beam.name}: ${bevState(beam, beam.points[0])}`;
+    caption.textContent = topicLine(`${beam.number} ${beam.name}`, bevState(beam, beam.points[0]));
     figure.append(caption, canvas);
     return figure;
   });

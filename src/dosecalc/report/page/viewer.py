@@ -13,6 +13,7 @@ from dosecalc.beam import beam_axes
 from dosecalc.model import Beam, PatientPosition, Structure
 from dosecalc.patient.coverage import contour_planes
 from dosecalc.report.page._html import Html, element
+from dosecalc.report.page.difference_colours import DIFFERENCE_STOPS, MARK_PERCENT, SCALE_PERCENT
 from dosecalc.report.page.volumes import display_grid, packed_structure, packed_volumes
 from dosecalc.report.page.words import LANGUAGES, Words, load_words
 from dosecalc.verify.verification import StructureRow, Verification
@@ -76,6 +77,12 @@ def viewer_data(v: Verification, language: str) -> dict[str, Any]:
         **packed_volumes(v, display),
         "steps": display.steps[::-1],
         "prescribed": v.prescribed_gy,
+        "difference": {
+            "stops": DIFFERENCE_STOPS,
+            "scale": SCALE_PERCENT,
+            "mark": MARK_PERCENT,
+            "largest": 0.0 if v.largest is None else v.largest.percent_of_prescription,
+        },
         "places": {
             "largest": None if v.largest is None else v.largest.point,
             "gamma": None if gamma is None else gamma.worst_position,

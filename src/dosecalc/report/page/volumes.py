@@ -23,6 +23,7 @@ from dosecalc.patient.resample import crop_to
 from dosecalc.verify.difference import on_grid
 from dosecalc.verify.gamma import GammaResult
 from dosecalc.verify.verification import Verification
+from dosecalc.verify.where import patient_voxels
 
 __all__ = ["UNKNOWN", "Display", "display_grid", "packed", "packed_volumes", "unpacked"]
 
@@ -83,7 +84,13 @@ def packed_volumes(v: Verification, display: Display) -> dict[str, Any]:
         "image": _image(v, display.grid),
         "doses": _doses(doses, display),
         "gamma": None if v.gamma is None else _gamma(v.gamma, display),
+        "patient": None if v.reference is None else _patient(v, display),
     }
+
+
+def _patient(v: Verification, display: Display) -> str:
+    """Where differences count: not in the air around the patient."""
+    return packed(patient_voxels(v.phantom, display.grid).astype(np.uint8))
 
 
 def _grid(grid: Grid) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """The words of a report, in English and French, and its numbers.
 
 What the program's own rules say is English text. It is translated sentence by sentence, by
-the patterns in the language's file; a sentence without a pattern, or one from a file of the
-patient or of the department, stays as it is.
+the patterns in the language's file of sentences; a sentence without a pattern, or one from a
+file of the patient or of the department, stays as it is.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -61,6 +62,36 @@ class Words:
             return "\u2013"
         return f"{value:.4g}".replace("-", _MINUS).replace(".", self.decimal)
 
+    def rate(self, value: float | None, digits: int = 1) -> str:
+        """Return a percentage of points or volume: never 100 where any is missing.
+
+        It is cut and not rounded, and a share that is there is never none.
+        """
+        if value is None or value != value:
+            return self.number(value)
+        # What binary fractions take away from 99.9 must not make it 99.8.
+        shown = math.floor(value * 10**digits + 1e-9) / 10**digits
+        if shown == 0 and value > 0:
+            return self("rate_under", value=self.number(10.0**-digits, digits))
+        return self.number(shown, digits)
+
+    def measured(self, value: float | None, *limits: float | None) -> str:
+        """Return a number with three digits, two decimals at most, on its side of all limits."""
+        if value is None or value != value:
+            return self.number(value)
+        known = [limit for limit in limits if limit is not None]
+        decimals = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
+        decimals = 0 if value == round(value) else decimals
+        while decimals < 6 and _sides(round(value, decimals), known) != _sides(value, known):
+            decimals += 1
+        return self.number(value, decimals)
+
+    def with_unit(self, text: str, unit: str) -> str:
+        """Put a unit behind a number, on the same line; an angle's without a space."""
+        if unit == "degrees":
+            return f"{text}\u00b0"
+        return f"{text}\u00a0{self.sentence(unit)}" if unit else text
+
     def sentence(self, text: str) -> str:
         """Translate a sentence of the program's own."""
         for pattern, translation in self.patterns:
@@ -88,12 +119,20 @@ def load_words(language: str) -> Words:
     """
     if language not in LANGUAGES:
         raise InputError(f"no report in {language!r}; there are {', '.join(LANGUAGES)}")
-    content = files("dosecalc.report.page").joinpath(f"words_{language}.toml").read_bytes()
-    table: dict[str, Any] = tomllib.loads(content.decode())
-    pairs = [(one["en"], one["to"]) for one in table.get("sentence", ())]
+    table = _table(f"words_{language}.toml")
+    pairs = [] if language == "en" else list(_table(f"sentences_{language}.toml").items())
     pairs.sort(key=lambda pair: -len(pair[0].replace("{}", "").replace("{n}", "")))
     patterns = tuple((_pattern(english), translated) for english, translated in pairs)
     return Words(language, table["texts"], table["decimal"], patterns)
+
+
+def _table(name: str) -> dict[str, Any]:
+    return tomllib.loads(files("dosecalc.report.page").joinpath(name).read_text(encoding="utf-8"))
+
+
+def _sides(value: float, limits: Sequence[float]) -> list[bool]:
+    """On which side of each limit a number lies, by its size."""
+    return [abs(value) > abs(limit) for limit in limits] + [abs(value) < abs(x) for x in limits]
 
 
 def _pattern(english: str) -> re.Pattern[str]:
