@@ -181,6 +181,11 @@ def test_printed_rules_name_their_sources() -> None:
         assert f"]{source.replace(' ', '')}" in text, source
 
 
+def test_texts_without_end_or_spaces_are_printed() -> None:
+    for text in ("W" * 64, "W" * 3000):
+        assert PdfReader(io.BytesIO(pdf_bytes(hostile(text)))).pages
+
+
 def test_short_tables_stay_on_one_page() -> None:
     pages = page_texts(verification())
     (page,) = (text for text in pages if "1 anterior" in text and "collim." in text)

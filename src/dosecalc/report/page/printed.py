@@ -34,6 +34,7 @@ _SIZES = (7.5, 7.0, 6.5, 6.0, 5.5, 5.0)
 """Sizes of letters in tables: the first at which no word has to be broken."""
 _LONG_WORD = 45.0
 """Words longer than this (hashes, file names) may be broken, mm."""
+_LONGEST_CELL = 600
 _SHORT_TABLE = 25
 _LONG_TABLES = ("rules",)
 # Where the record states no time; equal verifications give equal files.
@@ -288,4 +289,7 @@ def _used(table: Table) -> list[int]:
 
 
 def _text(cell: str | Outcome, words: Words) -> str:
-    return words(f"outcome_{cell.name.lower()}") if isinstance(cell, Outcome) else cell
+    """Write a cell; a text that would fill a page is cut, the page on screen has all of it."""
+    if isinstance(cell, Outcome):
+        return words(f"outcome_{cell.name.lower()}")
+    return cell if len(cell) <= _LONGEST_CELL else f"{cell[:_LONGEST_CELL]}\u2026"
