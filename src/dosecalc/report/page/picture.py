@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-
 from typing import Any
 
 import numpy as np
@@ -147,9 +146,7 @@ def _histograms(v: Verification, axes: Axes, words: Words) -> None:
             if dvh is None:
                 continue
             doses = np.linspace(0, dvh.maximum_gy, 200)
-            name = textwrap.shorten(
-                f"{one.number} {one.row.structure.name}", 40, placeholder="\u2026"
-            )
+            name = f"{one.number} {one.row.structure.name}"[:40]
             label = name if dash == "-" or one.row.calculated is None else None
             axes.plot(
                 doses, dvh.percent_at_dose(doses), dash, color=one.colour, lw=1.2, label=label
