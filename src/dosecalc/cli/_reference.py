@@ -116,7 +116,8 @@ def _tied(references: DoseReferences, plan: Plan, path: Path) -> tuple[Finding, 
 def _of_plan(dose: Dose, plan: Plan, path: Path) -> Reference:
     """Bring a dose to the whole plan, and say where it comes from."""
     about = dose.provenance
-    maker = " ".join(str(about[key]) for key in ("manufacturer", "model") if about.get(key))
+    words = (str(about.get(key, "")) for key in ("manufacturer", "model", "software"))
+    maker = " ".join(dict.fromkeys(word for word in words if word))
     chosen = {"name": str(path), "sha256": file_sha256(path), "maker": maker}
     shared: tuple[str, ...] = ()
     if str(about.get("manufacturer", "")) == _OWN:

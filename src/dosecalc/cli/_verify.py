@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,10 @@ def verify_case(options: VerifyOptions, folder: Path, stages: Stages) -> Verifie
             choices=choices | {"options": asked},
             not_checked=NEVER_CHECKED,
         )
+        record |= {
+            "calculated_at": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "patient": {"id": case.subject.patient_id, "name": case.subject.patient_name},
+        }
         verification = replace(verification, record=record)
         page, printed, values_file = (
             folder / (name + PARTIAL) for name in ("report.html", "report.pdf", "verification.json")

@@ -135,6 +135,7 @@ def import_dose(dataset: Dataset, *, slice_thickness_ok: bool = False) -> Import
         "sop_instance_uid": sop_uid,
         "manufacturer": text(dataset, "Manufacturer", where),
         "model": text(dataset, "ManufacturerModelName", where),
+        "software": text(dataset, "SoftwareVersions", where).replace("\\", ", "),
         "comment": text(dataset, "DoseComment", where),
         "notes": tuple(notes),
     }

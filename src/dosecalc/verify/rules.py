@@ -183,7 +183,7 @@ def coverage_findings(rows: Sequence[StructureRow], *, compared: bool) -> list[F
                 findings.append(Finding("dose grid", worst, sentence))
             elif dvh is not None and not dvh.is_complete:
                 share = 100 * dvh.outside_cm3 / dvh.total_cm3
-                sentence = f"{share:.1f} % of {name} lies outside of the {what} dose"
+                sentence = f"{share:.2g} % of {name} lies outside of the {what} dose"
                 findings.append(Finding("dose grid", worst, sentence, share, "%"))
     if not any(row.kind == "target" for row in rows):
         sentence = "no structure is a target: target doses and coverage were not looked at"
