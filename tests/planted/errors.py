@@ -186,18 +186,24 @@ def _summation(kind: str) -> Callable[[Dataset], None]:
 
 
 def _sphere(factor: float, radius_mm: float) -> Callable[[Dataset], None]:
-    """Scale the dose in a sphere 6 cm to the right of the middle of the grid."""
+    """Scale the dose in a sphere 6 cm beside its maximum, on the side with more dose."""
 
     def change(dose: Dataset) -> None:
         values = dose.pixel_array.copy()
         row, column = (float(v) for v in dose.PixelSpacing)
         offsets = [float(v) for v in dose.GridFrameOffsetVector]
+        k, j, i = np.unravel_index(int(values.argmax()), values.shape)
+        beside = round(60 / column)
+        middle = max(
+            (m for m in (i - beside, i + beside) if 0 <= m < values.shape[2]),
+            key=lambda m: values[k, j, m],
+        )
         steps = (abs(offsets[1] - offsets[0]), row, column)
         z, y, x = (
-            (np.arange(n) - n / 2 + 0.5) * step for n, step in zip(values.shape, steps, strict=True)
+            (np.arange(n) - centre) * step
+            for n, centre, step in zip(values.shape, (k, j, middle), steps, strict=True)
         )
-        away = z[:, None, None] ** 2 + y[:, None] ** 2 + (x + 60) ** 2
-        inside = away < radius_mm**2
+        inside = z[:, None, None] ** 2 + y[:, None] ** 2 + x**2 < radius_mm**2
         values[inside] = (values[inside] * factor).astype(values.dtype)
         dose.PixelData = values.tobytes()
 
