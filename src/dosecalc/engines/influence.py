@@ -7,11 +7,9 @@ differ from beamlet to beamlet; softness is taken at the voxel's ray, the profil
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +26,11 @@ from dosecalc.core.influence import (
     count_beamlets,
     fill_rows,
     times,
-    transposed_times,
 )
 from dosecalc.core.pencil import TERMS, Convolved, RadialTable
 from dosecalc.data.electrons import water_to_medium
 from dosecalc.engines.calibration import fluence_per_mu
+from dosecalc.engines.influence_matrix import InfluenceMatrix
 from dosecalc.engines.pencil_beam import DoseSum, PencilBeamSettings, field_dose, fluence_dose
 from dosecalc.engines.pencil_convolution import (
     Spread,
@@ -44,12 +42,10 @@ from dosecalc.engines.pencil_convolution import (
 from dosecalc.engines.pencil_scene import FARTHEST_MM, Scene, beam_scene, usual_scales
 from dosecalc.engines.pencil_tables import PencilTerms
 from dosecalc.errors import GeometryError, InputError
-from dosecalc.model import Dose, Grid, Machine, PatientPosition, Phantom
+from dosecalc.model import Grid, Machine, Phantom
 
 __all__ = ["InfluenceMatrix", "InfluenceSettings", "dose_influence"]
 
-# Blocks that a product with the transpose is summed in, whatever the number of threads.
-_BLOCKS = 16
 _AIR = 0.05
 
 
@@ -83,125 +79,6 @@ class InfluenceSettings:
             raise InputError(
                 f"reach_mm = {self.reach_mm:g}: no dose is followed further than {FARTHEST_MM:g} mm"
             )
-
-
-@dataclass(frozen=True)
-class InfluenceMatrix:
-    """Dose per unit weight of beamlets.
-
-    Parameters
-    ----------
-    matrix : (voxels, beamlets) csr_array of float32 with int32 indices
-        Rows are voxels of the grid in the order of its arrays, ``[z, y, x]`` flattened; columns are
-        the beams' beamlets one after the other, each in the order of ``chosen``. Gy per MU
-        of open beamlet (Gy cm2 for a bare point source).
-    grid : Grid
-    beams : tuple of BeamletGrid
-    unit : str
-    dropped : tuple of float
-        Share of each beam's absorbed energy that lies beyond reach, all weights being equal.
-    provenance : dict
-    """
-
-    matrix: sparse.csr_array
-    grid: Grid
-    beams: tuple[BeamletGrid, ...]
-    unit: str
-    dropped: tuple[float, ...]
-    provenance: dict[str, Any]
-
-    def times(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Dose per voxel (rows,) of beamlet weights (columns,)."""
-        m = self.matrix
-        if weights.shape != (m.shape[1],):
-            raise InputError(f"{weights.shape} weights for {m.shape[1]} beamlets")
-        result = np.empty(m.shape[0])
-        times(m.indptr, m.indices, m.data, np.ascontiguousarray(weights, np.float64), result)
-        return result
-
-    def transposed_times(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sum over voxels of values times dose, per beamlet: the gradient of an objective."""
-        m = self.matrix
-        partial = np.empty((_BLOCKS, m.shape[1]))
-        given = np.ascontiguousarray(values, np.float64)
-        transposed_times(m.indptr, m.indices, m.data, given, partial)
-        return np.asarray(partial.sum(axis=0))
-
-    def dose(self, weights: NDArray[np.float64]) -> Dose:
-        """Dose of beamlet weights on the grid."""
-        gray = self.times(weights).reshape(self.grid.shape).astype(np.float32)
-        return Dose(
-            self.grid,
-            gray,
-            str(self.provenance["dose_to"]),
-            unit=self.unit,
-            summation="FRACTION",
-            provenance=self.provenance,
-        )
-
-    def rows(self, voxels: NDArray[np.int64]) -> InfluenceMatrix:
-        """Return the matrix of some voxels only, for an optimisation; `dose` has no grid then."""
-        return InfluenceMatrix(
-            self.matrix[voxels], self.grid, self.beams, self.unit, self.dropped, self.provenance
-        )
-
-    def save(self, path: Path) -> None:
-        """Write an .npz with the arrays of a CSR matrix and, as JSON, what it belongs to."""
-        about = {
-            "unit": self.unit,
-            "grid": asdict(self.grid),
-            "dropped": self.dropped,
-            "provenance": self.provenance,
-            "beams": [
-                {
-                    **{k: v for k, v in vars(b).items() if k not in ("chosen", "position")},
-                    "position": b.position.name,
-                    "chosen": b.chosen.astype(int).tolist(),
-                }
-                for b in self.beams
-            ],
-        }
-        m = self.matrix
-        np.savez(
-            path,
-            format=np.array("csr"),
-            shape=np.array(m.shape),
-            indptr=m.indptr,
-            indices=m.indices,
-            data=m.data,
-            dosecalc=np.array(json.dumps(about, default=str)),
-        )
-
-    @classmethod
-    def load(cls, path: Path) -> InfluenceMatrix:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        InputError
-            The file holds no matrix of this program.
-        """
-        with np.load(path) as data:
-            if "dosecalc" not in data:
-                raise InputError(f"{path}: not a dose-influence matrix of this program")
-            about = json.loads(str(data["dosecalc"]))
-            matrix = sparse.csr_array(
-                (data["data"], data["indices"], data["indptr"]), shape=tuple(data["shape"])
-            )
-        grid = {name: tuple(values) for name, values in about["grid"].items()}
-        beams = (
-            BeamletGrid(
-                **b
-                | {
-                    "position": PatientPosition[b["position"]],
-                    "isocentre": tuple(b["isocentre"]),
-                    "chosen": np.array(b["chosen"], bool),
-                }
-            )
-            for b in about["beams"]
-        )
-        dropped = tuple(about["dropped"])
-        return cls(matrix, Grid(**grid), tuple(beams), about["unit"], dropped, about["provenance"])
 
 
 def dose_influence(

@@ -20,7 +20,14 @@ from dosecalc.verify.outcome import Finding, Outcome
 from dosecalc.verify.rows import beam_rows, by_hand, kind_of, point_rows, structure_rows
 from dosecalc.verify.template import Template, judge_goals
 from dosecalc.verify.tolerances import Tolerances
-from dosecalc.verify.verification import GoalRow, Largest, StructureRow, Verification
+from dosecalc.verify.verification import (
+    BeamRow,
+    GoalRow,
+    Largest,
+    PointRow,
+    StructureRow,
+    Verification,
+)
 from dosecalc.verify.where import deep_voxels, patient_voxels
 
 __all__ = ["NEVER_CHECKED", "judge"]
@@ -64,27 +71,7 @@ def judge(
     rows, points = structure_rows(evidence), point_rows(evidence)
     hand, not_done = by_hand(evidence)
     beams = beam_rows(evidence, hand)
-    findings = [
-        *rules_inputs.approval_findings(plan),
-        *rules_plan.prescription_findings(plan, rows, points, tolerances),
-        *rules_plan.closure_findings(plan, tolerances),
-        *rules_plan.beam_findings(beams, {h.beam: h.situation for h in hand}, tolerances),
-        *rules.engine_findings(calculated, tolerances),
-        *rules_inputs.input_findings(
-            evidence.structures,
-            evidence.ct,
-            used=evidence.used_structures,
-            recorded_used=evidence.recorded_used,
-            filled_with=evidence.filled_with,
-        ),
-        *rules.coverage_findings(rows, compared=reference is not None),
-        *_empty_targets(evidence),
-        *rules_inputs.machine_findings(
-            plan, evidence.machines, tolerances.commissioned, evidence.today
-        ),
-        *rules_inputs.hu_curve_findings(evidence.curve, evidence.ct),
-        *evidence.reference_findings,
-    ]
+    findings = _of_the_plan(evidence, tolerances, rows, points, beams, hand)
     gamma, largest = None, None
     if reference is None:
         sentence = "no dose of the planning system was given: nothing is compared with it"
@@ -101,14 +88,8 @@ def judge(
             *rules.point_findings(points, tolerances),
         ]
         not_done += more
-    goals: list[GoalRow] = []
-    if template is not None:
-        goals, more_findings = judge_goals(
-            template.goals,
-            {r.structure.name: r.reference for r in rows if r.reference is not None},
-            {r.structure.name: r.calculated for r in rows if r.calculated is not None},
-        )
-        findings += [*more_findings, *_ambiguous(rows)]
+    goals, more_findings = _goals(template, rows)
+    findings += more_findings
     return Verification(
         label=evidence.label,
         plan=plan,
@@ -125,7 +106,7 @@ def judge(
         beams=beams,
         points=points,
         rows=rows,
-        goals=tuple(goals),
+        goals=goals,
         others=evidence.others,
         not_checked=(
             *NEVER_CHECKED,
@@ -139,6 +120,53 @@ def judge(
         caveats=evidence.caveats,
         record=record or {},
     )
+
+
+def _of_the_plan(
+    evidence: Evidence,
+    tolerances: Tolerances,
+    rows: Sequence[StructureRow],
+    points: Sequence[PointRow],
+    beams: Sequence[BeamRow],
+    hand: Sequence[HandDose],
+) -> list[Finding]:
+    """Ask the rules that need no reference."""
+    plan = evidence.plan
+    return [
+        *rules_inputs.approval_findings(plan),
+        *rules_plan.prescription_findings(plan, rows, points, tolerances),
+        *rules_plan.closure_findings(plan, tolerances),
+        *rules_plan.beam_findings(beams, {h.beam: h.situation for h in hand}, tolerances),
+        *rules.engine_findings(evidence.calculated, tolerances),
+        *rules_inputs.input_findings(
+            evidence.structures,
+            evidence.ct,
+            used=evidence.used_structures,
+            recorded_used=evidence.recorded_used,
+            filled_with=evidence.filled_with,
+        ),
+        *rules.coverage_findings(rows, compared=evidence.reference is not None),
+        *_empty_targets(evidence),
+        *rules_inputs.machine_findings(
+            plan, evidence.machines, tolerances.commissioned, evidence.today
+        ),
+        *rules_inputs.hu_curve_findings(evidence.curve, evidence.ct),
+        *evidence.reference_findings,
+    ]
+
+
+def _goals(
+    template: Template | None, rows: Sequence[StructureRow]
+) -> tuple[tuple[GoalRow, ...], list[Finding]]:
+    """Judge the template's goals."""
+    if template is None:
+        return (), []
+    goals, findings = judge_goals(
+        template.goals,
+        {r.structure.name: r.reference for r in rows if r.reference is not None},
+        {r.structure.name: r.calculated for r in rows if r.calculated is not None},
+    )
+    return tuple(goals), [*findings, *_ambiguous(rows)]
 
 
 class _Places(NamedTuple):
