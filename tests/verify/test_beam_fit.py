@@ -105,6 +105,20 @@ def test_beams_that_turn_have_a_factor_only() -> None:
     assert "MU" in found.sentence
 
 
+def test_an_arc_is_fitted_by_its_parts() -> None:
+    """Three directions that move together: what is off is found in the beam they make up."""
+    turning = replace(beam(SIX_MV, arc_to_deg=90.0), number=1)
+    pieces = list(BEAMS.values())
+    parts = {1: tuple((one, dose(field(one))) for one in pieces)}
+    calculated = {1: dose(np.asarray(sum(field(one) for one in pieces)))}
+    true = np.asarray(sum(field(one, u=0.6, turn=1.5) for one in pieces))
+    fitted = fit_beams(dose(true), calculated, {1: turning}, HFS, 1, EVERYWHERE, parts)
+    (fit,) = fitted.beams
+    assert (fit.u_mm, fit.v_mm) == pytest.approx((0.6, 0.0), abs=0.08)
+    assert fit.turn_deg == pytest.approx(1.5, abs=0.2)
+    assert fit.wider_u_mm == pytest.approx(0.0, abs=0.15)
+
+
 def test_too_few_voxels_give_no_fit() -> None:
     calculated = {1: dose(field(BEAMS[1]))}
     nowhere = np.zeros(GRID.shape, bool)

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from dosecalc.beam.parts import short_arcs
 from dosecalc.cli._engine import calculate_dose
 from dosecalc.cli._options import OF_ENGINE, CalcOptions
 from dosecalc.cli._prepare import Prepared, is_recipe, prepare
 from dosecalc.cli._reference import find_reference
 from dosecalc.cli._show import Stages
-from dosecalc.errors import InputError
-from dosecalc.model import Dose
+from dosecalc.errors import InputError, OutsideValidityError
+from dosecalc.model import Beam, Dose
 from dosecalc.verify.evidence import Evidence
 from dosecalc.verify.judgement import judge
 from dosecalc.verify.template import Template, load_template
@@ -26,6 +27,8 @@ from dosecalc.verify.verification import Verification
 __all__ = ["VerifyOptions", "examine"]
 
 _FILES = ("reference", "template", "tolerances")
+# Arcs have the direction of their middle for so much of a turn.
+_SHORT_ARC_DEG = 24.0
 # Calculates single beams where the engine asked for calculates the sum only.
 _OF_BEAMS = "collapsed-cone"
 
@@ -148,6 +151,7 @@ def examine(
         structures=case.structures,
         calculated=calculated,
         beam_doses=beam_doses,
+        beam_parts=_parts(prepared, calc, stages),
         reference=reference.dose,
         others={o.engine: _calculated(prepared, o, stages)[0] for o in options.calcs[1:]},
         curve=prepared.curve,
@@ -209,6 +213,37 @@ def _calculated(
     joined["machines"] = {k: v for one in about for k, v in one["machines"].items()}
     gray = (total * fractions).astype(np.float32)
     return replace(dose, gray=gray, summation="PLAN", provenance=joined), doses
+
+
+def _parts(
+    prepared: Prepared, options: CalcOptions, stages: Stages
+) -> dict[int, tuple[tuple[Beam, Dose], ...]]:
+    """Short arcs of the beams that turn, with their doses by the pencil beam.
+
+    They say how the dose changes with place and angle, for which the fast engine is good enough;
+    where it refuses, nothing is fitted, which the verification says.
+    """
+    arcs = {
+        beam.number: short_arcs(beam, _SHORT_ARC_DEG)
+        for beam in prepared.plan.beams
+        if any(p.gantry_direction != "NONE" for p in beam.control_points)
+    }
+    if not arcs:
+        return {}
+    fast = _as(options, "pencil-beam")
+    found: dict[int, tuple[tuple[Beam, Dose], ...]] = {}
+    with stages.stage("calculating parts of arcs, pencil-beam") as advance:
+        for number, parts in arcs.items():
+            pairs = []
+            for n, part in enumerate(parts):
+                alone = replace(prepared, plan=replace(prepared.plan, beams=(part,)))
+                try:
+                    pairs.append((part, calculate_dose(alone, fast, lambda *_: None)))
+                except OutsideValidityError:
+                    return found
+                advance(part.name, n + 1, len(parts))
+            found[number] = tuple(pairs)
+    return found
 
 
 def _as(options: CalcOptions, engine: str) -> CalcOptions:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosecalc.beam import beam_axes
-from dosecalc.model import Beam, Dose, Grid, PatientPosition
+from dosecalc.model import Beam, ControlPoint, Dose, Grid, PatientPosition
 from dosecalc.verify.difference import on_grid
 
 __all__ = ["BeamFit", "BeamFits", "fit_beams"]
@@ -88,6 +88,7 @@ def fit_beams(
     position: PatientPosition,
     fractions: int,
     counts: NDArray[np.bool_],
+    parts: Mapping[int, tuple[tuple[Beam, Dose], ...]] | None = None,
 ) -> BeamFits:
     """Fit the errors of all beams to the difference of the doses.
 
@@ -98,11 +99,15 @@ def fit_beams(
     beam_doses : mapping of beam number to Dose
         Calculated, of one fraction; all beams of the plan.
     beams : mapping of beam number to Beam
-        Beams that turn while they are on have no axes to fit along and get a factor only.
+        Beams that turn while they are on have no axes to fit along: without `parts` they get a
+        factor only.
     position : PatientPosition
     fractions : int
     counts : (nz, ny, nx) bool
         Voxels of the reference's grid that are looked at.
+    parts : mapping of beam number to pairs of Beam and Dose, optional
+        Of beams that turn: short arcs with doses of one fraction, each of which has the axes of its
+        middle. They say how the dose changes with the beam's place; an approximate dose is enough.
 
     Returns
     -------
@@ -123,7 +128,14 @@ def fit_beams(
     places = np.stack([grid.centres(a)[i] for a, i in zip("zyx", index, strict=True)][::-1], -1)
     columns, owners = [], []
     for number, dose in doses.items():
-        shapes = _shapes(dose, grid, beams[number], position, chosen, places)
+        given = (parts or {}).get(number)
+        pieces = [(beams[number], dose)]
+        if given:
+            pieces = [(beam, fractions * on_grid(part, grid)) for beam, part in given]
+        shapes = [0.01 * dose.ravel()[chosen]]
+        if given or not _turns(beams[number]):
+            each = [_shapes(part, grid, b, position, chosen, places) for b, part in pieces]
+            shapes += [np.sum(same, axis=0) for same in zip(*each, strict=True)]
         columns += shapes
         owners.append((number, len(shapes)))
     missing = (reference.gray.astype(np.float64) - total).ravel()[chosen]
@@ -146,27 +158,34 @@ def _shapes(
     chosen: NDArray[np.intp],
     places: NDArray[np.float64],
 ) -> list[NDArray[np.float64]]:
-    """Change of the dose per percent of MU, mm along u and v, degree, mm of width in u and v."""
-    shapes = [0.01 * dose.ravel()[chosen]]
-    point = beam.control_points[0]
-    if any(p.gantry_direction != "NONE" for p in beam.control_points):
-        return shapes
+    """Change of the dose per mm along u and v, degree, and mm of width in u and v."""
+    point = _middle(beam)
     u_axis, v_axis, w_axis = beam_axes(
         position, point.gantry_deg, point.collimator_deg, point.couch_deg
     )
     offset = places - np.array(point.isocentre)
     magnified = 1 + offset @ w_axis / beam.sad_mm
     slope = np.stack([one.ravel()[chosen] for one in _gradient(dose, grid)], axis=-1)
+    slope = np.nan_to_num(slope)
     along_u, along_v = slope @ u_axis * magnified, slope @ v_axis * magnified
     u, v = offset @ u_axis / magnified, offset @ v_axis / magnified
     turn = np.radians(1.0) * (v * along_u - u * along_v)
-    weight = np.maximum(dose.ravel()[chosen], 0.0)
+    weight = np.maximum(np.nan_to_num(dose.ravel()[chosen]), 0.0)
     middle = [float(np.average(one, weights=weight)) if weight.any() else 0.0 for one in (u, v)]
     wider = [
         -0.5 * np.sign(place - centre) * along
         for place, centre, along in ((u, middle[0], along_u), (v, middle[1], along_v))
     ]
-    return [*shapes, -along_u, -along_v, turn, *wider]
+    return [-along_u, -along_v, turn, *wider]
+
+
+def _turns(beam: Beam) -> bool:
+    return any(p.gantry_direction != "NONE" for p in beam.control_points)
+
+
+def _middle(beam: Beam) -> ControlPoint:
+    """Control point at which half of the MU are given."""
+    return min(beam.control_points, key=lambda p: abs(p.meterset_fraction - 0.5))
 
 
 def _gradient(values: NDArray[np.float64], grid: Grid) -> list[NDArray[np.float64]]:

@@ -30,6 +30,8 @@ class Evidence:
         Of the whole plan, Gy.
     beam_doses : mapping of beam number to Dose
         Calculated doses of one fraction, where beams were calculated one by one.
+    beam_parts : mapping of beam number to pairs of Beam and Dose
+        Short arcs that a beam which turns is made of, with doses of one fraction.
     reference : Dose or None
         Of the whole plan, Gy.
     reference_beams : mapping of beam number to Gy
@@ -67,6 +69,7 @@ class Evidence:
     shared_inputs: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
     reference_findings: tuple[Finding, ...] = ()
+    beam_parts: Mapping[int, tuple[tuple[Beam, Dose], ...]] = field(default_factory=dict)
 
 
 def beam_point(beam: Beam) -> Point:

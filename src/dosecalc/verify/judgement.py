@@ -295,7 +295,15 @@ def _single_beams(
         return [Finding("single beam", Outcome.REVIEW, sentence)], ()
     counts = places.deep & (reference.gray > rules.LOW * prescribed)
     beams = {beam.number: beam for beam in plan.beams}
-    fitted = fit_beams(reference, evidence.beam_doses, beams, plan.position, plan.fractions, counts)
+    fitted = fit_beams(
+        reference,
+        evidence.beam_doses,
+        beams,
+        plan.position,
+        plan.fractions,
+        counts,
+        evidence.beam_parts,
+    )
     left: tuple[str, ...] = ()
     if not fitted.beams:
         left = ("single beams: too few points lie 2 cm deep",)
