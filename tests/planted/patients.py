@@ -37,7 +37,7 @@ from dosecalc.planning import conformal_beam
 from dosecalc.verify.dvh import structure_dvh
 from dosecalc.verify.evidence import beam_point, dose_at
 
-__all__ = ["Patient", "edit", "lung_patient", "replace_file", "thorax_patient"]
+__all__ = ["Patient", "arc_patient", "edit", "lung_patient", "replace_file", "thorax_patient"]
 
 PLAN, STRUCTURES, DOSE = "RTPLAN.dcm", "RTSTRUCT.dcm", "RTDOSE.dcm"
 FINE = collapsed_cone.CollapsedConeSettings(directions=160)
@@ -119,6 +119,54 @@ def lung_patient(samples: Path, folder: Path) -> Patient:
         "directions": 64,
     }
     return _with_dose(folder, plan, words, fine_mm=4.0)
+
+
+def arc_patient(folder: Path) -> Patient:
+    """Synthetic thorax with one arc of 140 degrees whose leaves follow most of the target."""
+    write_thorax_patient(folder, wanted=ThoraxPlan(gantry_deg=(0.0,), mu=(60.0,)))
+    case = import_folder(folder)
+    assert case.ct is not None and case.structures is not None and case.plan is not None
+    machine = load_machine("generic-6mv")
+    angles = [200.0 + 10.0 * n for n in range(15)]
+    stills = [
+        conformal_beam(
+            case.structures["PTV"],
+            machine,
+            number=1,
+            gantry_deg=angle,
+            collimator_deg=30.0,
+            couch_deg=0.0,
+            mu=200.0,
+            margin_mm=6.0,
+            position=case.ct.position,
+        )
+        for angle in angles
+    ]
+    points = []
+    for n, still in enumerate(stills):
+        point = still.control_points[0]
+        assert point.leaves is not None
+        # Leaves leave out a third of the target on one side, alternating in their depth.
+        leaves = point.leaves.copy()
+        leaves[1] = np.maximum(leaves[0], leaves[1] - (12.0 + 6.0 * (n % 2)))
+        points.append(
+            replace(
+                point,
+                leaves=leaves,
+                jaws_x=(-60.0, 60.0),
+                jaws_y=(-60.0, 60.0),
+                meterset_fraction=n / (len(stills) - 1),
+                gantry_direction="CW" if n < len(stills) - 1 else "NONE",
+            )
+        )
+    arc = replace(stills[0], control_points=tuple(points), technique="VMAT", name="ARC")
+    words = {
+        "machines": ("generic-6mv",),
+        "hu_curve": "generic-120kvp",
+        "grid_mm": 5.0,
+        "directions": 48,
+    }
+    return _with_dose(folder, replace(case.plan, beams=(arc,), uid=""), words, fine_mm=5.0)
 
 
 def _slab(
