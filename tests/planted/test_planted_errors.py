@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import pickle
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+from dosecalc.cli import _examine
 from dosecalc.cli._examine import VerifyOptions, examine
+from dosecalc.cli._options import CalcOptions
+from dosecalc.cli._prepare import Prepared
 from dosecalc.cli._show import Stages
 from dosecalc.data.machines import load_machine
 from dosecalc.errors import DosecalcError
@@ -28,6 +35,35 @@ def thorax(tmp_path_factory: pytest.TempPathFactory) -> Patient:
 @pytest.fixture(scope="module")
 def lung(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Patient:
     return lung_patient(samples, tmp_path_factory.mktemp("lung") / "patient")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def calculated_once() -> Iterator[None]:
+    """Errors that leave plan and patient as they are get the dose that was calculated before."""
+    known: dict[bytes, object] = {}
+    original = _examine._calculated
+
+    def remembered(prepared: Prepared, options: CalcOptions, stages: Stages) -> object:
+        phantom = prepared.phantom
+        given = (prepared.plan.beams, prepared.plan.fractions, phantom.grid, options)
+        digest = hashlib.sha256(pickle.dumps(replace_path(given)))
+        for array in (phantom.density, phantom.material):
+            digest.update(array.tobytes())
+        key = digest.digest()
+        if key not in known:
+            known[key] = original(prepared, options, stages)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_examine, "_calculated", remembered)
+        yield
+
+
+def replace_path(given: tuple[object, ...]) -> tuple[object, ...]:
+    """Leave out where the patient lies, which decides nothing."""
+    *others, options = given
+    assert isinstance(options, CalcOptions)
+    return (*others, replace(options, path=Path("patient")))
 
 
 @pytest.fixture(params=["thorax", pytest.param("lung", marks=pytest.mark.samples)])
