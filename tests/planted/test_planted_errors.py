@@ -44,8 +44,8 @@ def calculated_once() -> Iterator[None]:
     original = _examine._calculated
 
     def remembered(prepared: Prepared, options: CalcOptions, stages: Stages) -> object:
-        phantom = prepared.phantom
-        given = (prepared.plan.beams, prepared.plan.fractions, phantom.grid, options)
+        phantom, plan = prepared.phantom, prepared.plan
+        given = (plan.beams, plan.position, plan.fractions, phantom.grid, options)
         digest = hashlib.sha256(pickle.dumps(replace_path(given)))
         for array in (phantom.density, phantom.material):
             digest.update(array.tobytes())
