@@ -45,7 +45,8 @@ class BeamFit(NamedTuple):
     turn_deg : about the beam's axis, from u to v
     wider_u_mm, wider_v_mm : change of its width
 
-    All but the first are None for a beam that turns while it is on: it has no axes to fit along.
+    All but the first are None for a beam that turns while it is on and whose parts are not known:
+    it has no axes to fit along.
     """
 
     beam: int
