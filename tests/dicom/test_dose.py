@@ -150,6 +150,32 @@ def test_dose_of_others_is_to_unknown(tmp_path: Path) -> None:
     assert any("heterogeneity correction: IMAGE" in note for note in read.notes)
 
 
+@pytest.mark.parametrize(
+    ("values", "densities"),
+    [
+        (["IMAGE"], ""),
+        (["IMAGE", "ROI_OVERRIDE"], ""),  # the usual: CT, with structures of a set density
+        (["ROI_OVERRIDE"], ""),
+        (["WATER"], "in water"),
+        (["WATER", "ROI_OVERRIDE"], "in water, apart from structures with a density of their own"),
+        (["ROI_OVERRIDE", "WATER "], "in water, apart from structures with a density of their own"),
+        (["IMAGE", "WATER"], "with some beams in water and others in the densities of the image"),
+        (
+            ["IMAGE", "ROI_OVERRIDE", "WATER"],
+            "with some beams in water and others in the densities of the image",
+        ),
+        ([], ""),
+    ],
+)
+def test_a_dose_in_water_is_known_by_any_of_its_values(
+    tmp_path: Path, values: list[str], densities: str
+) -> None:
+    """DICOM PS3.3, C.8.8.3: the attribute has up to three values, in any order."""
+    ds = dataset(tmp_path)
+    ds.TissueHeterogeneityCorrection = values
+    assert read_dose(ds).provenance["densities"] == densities
+
+
 def _set(keyword: str, value: object) -> Callable[[Dataset], None]:
     return lambda ds: setattr(ds, keyword, value)
 

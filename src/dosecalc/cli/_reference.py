@@ -18,8 +18,6 @@ from dosecalc.verify.outcome import Finding, Outcome
 __all__ = ["Reference", "find_reference"]
 
 _OWN = "dosecalc"
-# What the reader of RTDOSE notes of a dose without correction for densities.
-_IN_WATER = "tissue heterogeneity correction: WATER"
 
 
 @dataclass(frozen=True)
@@ -126,8 +124,11 @@ def _of_plan(dose: Dose, plan: Plan, path: Path) -> Reference:
             "geometry and HU curve can be wrong in both",
         )
     findings: tuple[Finding, ...] = ()
-    if _IN_WATER in about.get("notes", ()):
-        sentence = f"{path.name} was calculated in water: {_IN_WATER}"
+    if about.get("densities"):
+        sentence = (
+            f"{path.name} was calculated {about['densities']} (TissueHeterogeneityCorrection): "
+            "a calculation on the CT differs from it in lung, bone and air"
+        )
         findings = (Finding("reference", Outcome.REVIEW, sentence),)
     if dose.summation == "PLAN":
         return Reference(dose, chosen, findings=findings, shared=shared)

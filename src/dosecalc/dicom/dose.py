@@ -129,6 +129,7 @@ def import_dose(dataset: Dataset, *, slice_thickness_ok: bool = False) -> Import
     heterogeneity = text(dataset, "TissueHeterogeneityCorrection", where)
     if heterogeneity:
         notes.append(f"tissue heterogeneity correction: {heterogeneity}")
+    densities = _densities_of(heterogeneity)
     sop_uid = uid(dataset, "SOPInstanceUID", where)
     provenance = {
         "source": where,
@@ -137,6 +138,7 @@ def import_dose(dataset: Dataset, *, slice_thickness_ok: bool = False) -> Import
         "model": text(dataset, "ManufacturerModelName", where),
         "software": text(dataset, "SoftwareVersions", where).replace("\\", ", "),
         "comment": text(dataset, "DoseComment", where),
+        "densities": densities,
         "notes": tuple(notes),
     }
     dose = Dose(
@@ -294,6 +296,23 @@ def _gray(dataset: Dataset, where: str, notes: list[str]) -> NDArray[np.float32]
     if not np.isfinite(gray).all():
         raise DicomError(f"{where}: DoseGridScaling {scaling:g} makes doses that are not finite")
     return gray
+
+
+def _densities_of(heterogeneity: str) -> str:
+    r"""Say whether a dose was calculated in water, "" where it was on the image or nothing is said.
+
+    Tissue Heterogeneity Correction has up to three values (DICOM PS3.3, C.8.8.3): WATER, all of
+    the volume as water; IMAGE, those of the image; ROI_OVERRIDE, those of structures in place of
+    either. IMAGE and WATER together say that beams were calculated in different ways.
+    """
+    values = {value.strip().upper() for value in heterogeneity.split("\\")}
+    if "WATER" not in values:
+        return ""
+    if "IMAGE" in values:
+        return "with some beams in water and others in the densities of the image"
+    if "ROI_OVERRIDE" in values:
+        return "in water, apart from structures with a density of their own"
+    return "in water"
 
 
 def _dose_to(dataset: Dataset, where: str) -> str:

@@ -1,0 +1,67 @@
+"""The dose a verification is held against: what is said of where it comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from dosecalc.cli._reference import find_reference
+from dosecalc.dicom import DoseReferences, Subject, import_folder, write_dose, write_plan
+from dosecalc.model import Beam, ControlPoint, Dose, Grid, PatientPosition, Plan
+from dosecalc.report.page.words import load_words
+from dosecalc.verify.outcome import Outcome
+
+SUBJECT = Subject("P1", "Reference^Test", "1.2.3")
+GRID = Grid(shape=(3, 4, 5), spacing=(4.0, 5.0, 3.0), origin=(-8.0, -7.5, 0.0))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A plan and its dose."""
+    point = ControlPoint(0.0, 0.0, 0.0, 0.0, (0.0, 0.0, 3.0), (-20.0, 20.0), (-30.0, 30.0))
+    last = ControlPoint(1.0, 0.0, 0.0, 0.0, (0.0, 0.0, 3.0), (-20.0, 20.0), (-30.0, 30.0))
+    beam = Beam(1, "field", 6.0, "STANDARD", "linac", 1000.0, 100.0, (point, last))
+    plan = Plan(
+        (beam,),
+        PatientPosition.HFS,
+        fractions=25,
+        label="one",
+        uid="1.2.50",
+        frame_of_reference_uid="1.2.4",
+        patient_id="P1",
+    )
+    write_plan(plan, tmp_path / "plan.dcm", subject=SUBJECT)
+    dose = Dose(GRID, np.ones(GRID.shape, dtype=np.float32), "medium")
+    write_dose(dose, tmp_path / "dose.dcm", DoseReferences(SUBJECT, "1.2.4", "1.2.50"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (["WATER"], "was calculated in water ("),
+        (["ROI_OVERRIDE", "WATER"], "was calculated in water, apart from structures"),
+        (["IMAGE", "WATER"], "was calculated with some beams in water"),
+        (["IMAGE", "ROI_OVERRIDE"], ""),
+    ],
+)
+def test_a_reference_in_water_is_found(folder: Path, values: list[str], words: str) -> None:
+    path = folder / "dose.dcm"
+    ds = pydicom.dcmread(path)
+    ds.TissueHeterogeneityCorrection = values
+    ds.save_as(path)
+    case = import_folder(folder)
+    assert case.plan is not None
+    for given in (None, path):
+        found = find_reference(case, case.plan, given).findings
+        in_water = [one for one in found if "in water" in one.sentence]
+        assert len(in_water) == bool(words)
+        for one in in_water:
+            assert one.outcome is Outcome.REVIEW
+            assert words in one.sentence
+            french = load_words("fr").sentence(one.sentence)
+            assert "dans l'eau" in french
+            assert "water" not in french
