@@ -24,6 +24,10 @@ from dosecalc.model import Beam, Grid, Machine, PatientPosition, Phantom
 from dosecalc.verify import mu_check, mu_fluence, mu_geometry
 from dosecalc.verify.mu_check import HandDose, hand_dose
 from dosecalc.verify.mu_geometry import device_axes, ray_to, seen_in_beam, stationary_pieces
+from dosecalc.verify.outcome import Outcome
+from dosecalc.verify.rules_plan import beam_findings
+from dosecalc.verify.tolerances import load_tolerances
+from dosecalc.verify.verification import BeamRow
 from tests.engines.cases import beam, cylinder, places, plan, with_solid
 
 SETTINGS = CollapsedConeSettings(directions=96, primary_voxel_mm=2.5, fluence_pixel_mm=2.0)
@@ -375,6 +379,76 @@ def test_a_tumour_in_lung_is_low_density_too() -> None:
     assert found.situation == "low density"
     assert found.gray is not None
     assert found.gray / reader(phantom, planned, SIX)((2.5, 102.5, 2.5)) > 1.02
+
+
+def tumour_in_lung() -> Phantom:
+    """A cylinder of tissue, 5 cm wide, in lung from 3 cm below the surface."""
+    phantom = water()
+    x, y, z = places(phantom)
+    lung = np.broadcast_to((y > 30) & (np.hypot(x, z) > 25), phantom.grid.shape)
+    return with_solid(replace(phantom, materials=("water", "lung")), lung, 1, 0.26)
+
+
+def modulated(gantry_deg: float = 0.0, turn_deg: float = 0.0, **wanted: Any) -> Beam:
+    """Half of the MU with leaves open, half with the left bank over part of the field."""
+    wide = leaves(SIX, lambda v: (-60.0, 60.0))
+    part = leaves(SIX, lambda v: (-30.0, 60.0) if v < -20 else (-45.0, 60.0))
+    still = beam(SIX, mu=100.0, leaves=wide, **wanted)
+    points = [
+        replace(
+            still.control_points[0],
+            meterset_fraction=share,
+            leaves=tips,
+            gantry_deg=(gantry_deg + turned * turn_deg) % 360.0,
+            gantry_direction="CW" if turn_deg and turned < 1 else "NONE",
+        )
+        for share, tips, turned in ((0, wide, 0), (0.5, wide, 0.4), (0.5, part, 0.6), (1, part, 1))
+    ]
+    return replace(still, control_points=tuple(points))
+
+
+@pytest.mark.parametrize("kind", ["plain", "modulated", "small", "blocked", "arc"])
+def test_low_density_is_not_judged_however_the_field_is_shaped(kind: str) -> None:
+    """TG-114's tables do not know lung; whatever else makes the field hard does not help."""
+    point = (2.5, 102.5, 2.5)
+    planned = beam(SIX, **AT_100)
+    if kind == "modulated":
+        planned = modulated(isocentre=ISOCENTRE)
+    if kind == "small":
+        planned = beam(SIX, field(36, 36), **AT_100)
+    if kind == "blocked":
+        planned = beam(SIX, **AT_100, leaves=leaves(SIX, lambda v: (-80.0, -70.0)))
+    if kind == "arc":
+        planned = modulated(330.0, 60.0, isocentre=ISOCENTRE)
+    found = by_hand(planned, SIX, tumour_in_lung(), point)
+    assert found.situation == "low density"
+    row = BeamRow(1, "a", "m", "6 MV", "STATIC", 100.0, "0", "0", "0", point, None, None, 0.9, 1.0)
+    (finding,) = beam_findings([row], {1: found.situation}, load_tolerances())
+    assert (finding.outcome, finding.judged) == (Outcome.PASS, False)
+
+
+def test_an_arc_over_lung_is_low_density_and_one_beside_it_is_not() -> None:
+    """Lung on the rays that bring more than a tenth of the dose decides."""
+    phantom = water((-150, 0, -100), (150, 300, 100))
+    x, y, _ = places(phantom)
+    lung = np.broadcast_to((x > 60) & (x < 130) & (y > 30) & (y < 270), phantom.grid.shape)
+    phantom = with_solid(replace(phantom, materials=("water", "lung")), lung, 1, 0.26)
+    isocentre = (0.0, 150.0, 0.0)
+    over = modulated(0.0, 100.0, isocentre=isocentre)
+    beside = modulated(200.0, 140.0, isocentre=isocentre)
+    assert by_hand(over, SIX, phantom, isocentre).situation == "low density"
+    assert by_hand(beside, SIX, phantom, isocentre).situation == "modulated"
+
+
+def test_a_couch_and_the_gap_above_it_are_no_lung() -> None:
+    """Two skins of 4 mm water, 50 mm of foam between them, and 15 mm of air."""
+    phantom = water((-100, 0, -100), (100, 300, 100))
+    _, y, _ = places(phantom)
+    for low, high, density in ((0, 5, 0.8), (5, 55, 0.11), (55, 60, 0.8), (60, 75, 0.0012)):
+        slab = np.broadcast_to((y > low) & (y < high), phantom.grid.shape)
+        phantom = with_solid(phantom, slab, 0, density)
+    found = by_hand(beam(SIX, **AT_100 | {"isocentre": (0, 180, 0)}), SIX, phantom, (0, 180, 0))
+    assert found.situation == "simple"
 
 
 # --- errors it must catch -----------------------------------------------------------------

@@ -54,6 +54,8 @@ Point = tuple[float, float, float]
 # Fluence at the point is the mean over _SPOT; within _FLAT it may change by _STEEPEST; mm.
 _SPOT_MM, _FLAT_MM, _STEEPEST = 4.0, 8.0, 0.3
 _LIGHT_MM, _LIGHT, _LIGHT_ABOUT, _BEHIND_MM = 20.0, 0.6, 0.1, 30.0
+# Share of a beam's dose that may come through low density: tables are up to 12 % off in it.
+_LIGHT_DOSE = 0.1
 _SMALL_FIELD_MM, _OFF_AXIS_MM, _BLOCKED = 40.0, 20.0, 0.1
 
 
@@ -113,8 +115,9 @@ class HandDose:
     remark : str
     terms : one for each gantry position
     caveats : what makes the number less certain than in open water fields
-    situation : {"", "simple", "off axis", "small field", "low density", "modulated", "blocked"}
-        For the choice of tolerance; of those that hold, the last in this order.
+    situation : {"", "simple", "off axis", "small field", "modulated", "blocked", "low density"}
+        For the choice of tolerance; of those that hold, the last in this order: tables judge
+        nothing in low density, however the field is shaped.
     """
 
     beam: int
@@ -355,15 +358,6 @@ def _judged(
     if squares and min(squares) < _SMALL_FIELD_MM:
         situation = "small field"
         caveats.append(f"equivalent square of {min(squares):.0f} mm: a small field")
-    if any(p.ray.light_mm > _LIGHT_MM or p.ray.density < _LIGHT for p in positions):
-        situation = "low density"
-        caveats.append("low density on the way: scatter is taken as that of water")
-    elif positions[0].ray.light_about > _LIGHT_ABOUT:
-        situation = "low density"
-        caveats.append(
-            f"low density in {100 * positions[0].ray.light_about:.0f} % of the matter within "
-            "50 mm of the point: scatter is taken as that of water"
-        )
     if any(not _same_aperture(piece, pieces[0]) for piece in pieces):
         situation = "modulated"
         caveats.append("the aperture changes: fluence about the point is a mean over MU")
@@ -373,9 +367,29 @@ def _judged(
             f"{100 * (1 - fluence):.0f} % of the fluence at the point is blocked: what passes "
             "round the edges of leaves and jaws is not in the tables"
         )
+    light = _in_low_density(positions, terms)
+    if light:
+        # Last, as it decides whether tables judge at all: a modulated field in lung is in lung.
+        situation = "low density"
+        caveats.append(f"{light}: scatter is taken as that of water")
     if min(p.ray.behind_mm for p in positions) < _BEHIND_MM:
         caveats.append("little matter behind the point: backscatter is missing")
     return tuple(caveats), situation
+
+
+def _in_low_density(positions: list[_Position], terms: tuple[HandTerms, ...]) -> str:
+    """Say where low density lies, in words; nothing where tables know all that scatters."""
+    about = positions[0].ray.light_about
+    if positions[0].ray.density < _LIGHT:
+        return "the point lies in low density"
+    through = sum(
+        t.gray for p, t in zip(positions, terms, strict=True) if p.ray.light_mm > _LIGHT_MM
+    )
+    if through > _LIGHT_DOSE * sum(term.gray for term in terms):
+        return "low density on the way"
+    if about > _LIGHT_ABOUT:
+        return f"low density in {100 * about:.0f} % of the matter within 50 mm of the point"
+    return ""
 
 
 def _same_aperture(a: Piece, b: Piece) -> bool:

@@ -36,6 +36,8 @@ _ROLL = {"S": 0.0, "P": 180.0, "DR": -90.0, "DL": 90.0}
 
 _STEP_MM = 0.25
 _MATTER, _LIGHT = 0.1, 0.6  # g/cm3
+# More water than the skins of a couch, less than a chest wall.
+_WALL_MM = 10.0
 # Scatter of megavoltage photons comes from about so far.
 _ABOUT_MM = 50.0
 _TURN_DEG, _TRAVEL_MM = 2.0, 2.0
@@ -88,7 +90,8 @@ class Ray:
 
     depth_mm : from where matter begins to the point
     effective_mm : the same in water of equal electrons per area
-    light_mm : way through matter below 0.6 g/cm3
+    light_mm : way through less than 0.6 g/cm3, behind 10 mm of water in denser matter: a couch's
+        core and the gap above it are none of the patient
     behind_mm : effective depth of the 100 mm behind the point
     density : of the voxel of the point, g/cm3
     light_about : share of the matter within 50 mm of the point that is below 0.6 g/cm3
@@ -132,11 +135,18 @@ def ray_to(phantom: Phantom, source: _Array, point: _Array) -> Ray:
     return Ray(
         depth_mm=deepest * _STEP_MM,
         effective_mm=float(electrons.sum() * _STEP_MM),
-        light_mm=float(np.count_nonzero(inside < _LIGHT) * _STEP_MM),
+        light_mm=_light_way(inside, electrons[:deepest]),
         behind_mm=float(beyond.sum() * _STEP_MM),
         density=float(density),
         light_about=_light_about(phantom, point),
     )
+
+
+def _light_way(mass: _Array, electrons: _Array) -> float:
+    """Way through low density in the patient, mm; steps are counted back from the point."""
+    dense = np.where(mass >= _LIGHT, electrons, 0.0)
+    before = np.cumsum(dense[::-1])[::-1] * _STEP_MM
+    return float(np.count_nonzero((mass < _LIGHT) & (before >= _WALL_MM)) * _STEP_MM)
 
 
 def _light_about(phantom: Phantom, point: _Array) -> float:
