@@ -8,6 +8,7 @@ import pytest
 
 from dosecalc.cli._machines import machines_for
 from dosecalc.cli._options import CalcOptions, parse_override
+from dosecalc.cli.main import REFUSED, main
 from dosecalc.errors import InputError
 from dosecalc.model import Beam, ControlPoint, PatientPosition, Plan
 from dosecalc.patient.overrides import Override
@@ -106,3 +107,23 @@ def test_nothing_is_assumed_about_machines():
 def test_words_about_machines_that_fit_nothing_are_refused(words, message):
     with pytest.raises(InputError, match=message):
         machines_for(plan((6.0, "STANDARD")), words)
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "said"),
+    [
+        ("calc", ["--directions", "16"], "16 directions: choose from 24 to 1000"),
+        ("verify", ["--directions", "16"], "16 directions: choose from 24 to 1000"),
+        ("verify", ["--engines", "pencil-beam,monte-carlo", "--histories", "1"], "1 histories"),
+        ("calc", ["--engine", "monte-carlo", "--seed", "-1"], "seed -1"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_before_the_case_is_read(
+    command, words, said, tmp_path, capsys
+):
+    """The folder holds no patient, which nobody has looked for yet."""
+    (tmp_path / "patient").mkdir()
+    words = [*words, "--out", str(tmp_path / "out"), "--no-progress"]
+    assert main([command, str(tmp_path / "patient"), *words]) == REFUSED
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

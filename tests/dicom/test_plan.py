@@ -740,6 +740,28 @@ def test_sense_against_the_angles() -> None:
         )
 
 
+@pytest.mark.parametrize("step", [4.0, 10.0, 12.0, 150.0])
+@pytest.mark.parametrize(("real", "stated"), [(1, "CC"), (-1, "CW")])
+def test_an_arc_whose_sense_is_reversed(step: float, real: int, stated: str) -> None:
+    """Every interval would be 360 degrees less a step: an arc of two steps turns further."""
+    number = max(2, round(300 / step))
+
+    def arc(sense: str) -> Beam:
+        return read_points(
+            first_point(GantryAngle=180.0, GantryRotationDirection=sense),
+            *(
+                next_point(i, i / number, GantryAngle=(180.0 + real * i * step) % 360.0)
+                for i in range(1, number + 1)
+            ),
+        )
+
+    points = arc("CW" if real > 0 else "CC").control_points
+    turned = sum(gantry_turn_deg(a, b) for a, b in pairwise(points))
+    assert turned == pytest.approx(real * number * step)
+    with pytest.raises(DicomError, match="GantryRotationDirection contradicts the angles"):
+        arc(stated)
+
+
 def test_table_position_is_ignored_while_it_stands() -> None:
     assert read_points(first_point(TableTopVerticalPosition=-100.0), next_point(1, 1.0)).notes == ()
     with pytest.raises(UnsupportedError, match="TableTopLongitudinalPosition moves"):

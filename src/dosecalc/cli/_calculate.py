@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dosecalc.cli._engine import calculate_dose
+from dosecalc.cli._engine import calculate_dose, engine_settings
 from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._output import check_output, output_folder, refuse_over_inputs
 from dosecalc.cli._prepare import Prepared, prepare
@@ -56,6 +56,8 @@ def calculate_into(options: CalcOptions, stages: Stages) -> Outcome:
 
 def calculate(options: CalcOptions, folder: Path, stages: Stages) -> Outcome:
     """Calculate and write dose, picture and record into a folder that is there."""
+    # Settings that cannot be are refused before the case is read.
+    engine_settings(options)
     asked = options_record(options, folder)
     prepared = prepare(options, stages)
     dose = _dose(prepared, options, stages)

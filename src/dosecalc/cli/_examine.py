@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dosecalc.beam.parts import short_arcs
-from dosecalc.cli._engine import calculate_dose
+from dosecalc.cli._engine import calculate_dose, engine_settings
 from dosecalc.cli._options import OF_ENGINE, CalcOptions
 from dosecalc.cli._prepare import Prepared, is_recipe, prepare
 from dosecalc.cli._reference import find_reference
@@ -129,6 +129,9 @@ def examine(
     DosecalcError
         The input is refused.
     """
+    for one in options.calcs:
+        # Settings that cannot be are refused before the case is read.
+        engine_settings(one)
     tolerances = load_tolerances(options.tolerances)
     template = None if options.template is None else load_template(options.template)
     calc = options.calcs[0]

@@ -160,6 +160,7 @@ def _shortened(sentences: Iterable[str]) -> str:
 
 def _look(job: Job) -> VerifyOptions:
     """Load what the options name, which is quick."""
+    from dosecalc.cli._engine import engine_settings
     from dosecalc.cli._recorded import options_record
     from dosecalc.data.hu_curves import load_hu_curve
     from dosecalc.data.machines import load_machine
@@ -167,6 +168,8 @@ def _look(job: Job) -> VerifyOptions:
     from dosecalc.verify.tolerances import load_tolerances
 
     options = _asked(job)
+    for one in options.calcs:
+        engine_settings(one)
     options_record(options, job.folder)
     calc = options.calcs[0]
     for word in calc.machines:

@@ -55,6 +55,9 @@ class Rotation(NamedTuple):
 _MOST_IN_ONE_STEP_DEG = 350.0
 """Among several intervals, a longer turn is rounding that runs against the stated sense."""
 
+_MOST_WITHOUT_TURNING_BACK_DEG = 370.0
+"""From stop to stop: no gantry of a C-arm and no collimator turns further in one sense."""
+
 _STILL_ANGLES = (
     ("GantryPitchAngle", "gantry pitch"),
     ("TableTopEccentricAngle", "table top eccentric angle"),
@@ -109,7 +112,8 @@ def rotation(
     DicomError
         The angle changes while the beam is on and no sense is stated; it never
         changes over several intervals for which a sense is stated; or the sense is
-        against the angles, so that one of several intervals is nearly a full turn.
+        against the angles, so that one of several intervals is nearly a full turn,
+        or all of them together are more than one.
     """
     angles = _angles(points, axis.angle, where)
     senses = _senses(points, axis, where)
@@ -128,6 +132,7 @@ def rotation(
             senses[i] = "NONE"
         elif fractions[i + 1] > fractions[i]:
             _check_sense(angles[i], angles[i + 1], senses[i], axis, f"{what} turns", i)
+    _check_course(angles, senses, fractions, axis, what)
     return Rotation(angles, senses)
 
 
@@ -150,11 +155,39 @@ def _check_sense(start: float, stop: float, sense: str, axis: Axis, what: str, i
     course = f"{what} from {start:g} to {stop:g} degrees after control point {index}"
     if sense == "NONE":
         raise DicomError(f"{course} while the beam is on, but {axis.direction} is NONE")
-    turn = (stop - start if sense == axis.rising else start - stop) % 360.0
+    turn = _turn(start, stop, sense, axis)
     if turn > _MOST_IN_ONE_STEP_DEG:
         raise DicomError(
-            f"{course}, {turn:g} degrees {sense}: {axis.direction} contradicts the angles"
+            f"{course}, {turn:g} degrees {sense}: {axis.direction} contradicts the angles; "
+            "correct the plan in the planning system"
         )
+
+
+def _turn(start: float, stop: float, sense: str, axis: Axis) -> float:
+    return (stop - start if sense == axis.rising else start - stop) % 360.0
+
+
+def _check_course(
+    angles: Sequence[float],
+    senses: Sequence[str],
+    fractions: Sequence[float],
+    axis: Axis,
+    what: str,
+) -> None:
+    """Refuse more than a full turn in one sense: an arc whose sense is reversed makes many."""
+    turned, before = 0.0, ""
+    for i, sense in enumerate(senses[:-1]):
+        if sense == "NONE":
+            continue
+        turned, before = (turned if sense == before else 0.0), sense
+        if fractions[i + 1] > fractions[i]:
+            turned += _turn(angles[i], angles[i + 1], sense, axis)
+        if turned > _MOST_WITHOUT_TURNING_BACK_DEG:
+            raise DicomError(
+                f"{what} turns from {angles[0]:g} to {angles[i + 1]:g} degrees at control point "
+                f"{i + 1}, {turned:g} degrees {sense} in all, more than one full turn: "
+                f"{axis.direction} contradicts the angles; correct the plan in the planning system"
+            )
 
 
 def refuse_tilts(points: Sequence[Dataset], where: str) -> None:
