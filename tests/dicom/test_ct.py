@@ -249,6 +249,44 @@ def test_images_drawn_upside_down_for_their_position_are_noted(tmp_path: Path) -
     assert any("check PatientPosition" in note for note in read_ct(slices).notes)
 
 
+@pytest.mark.parametrize("start", [-100.7, -98.33, 12.34, -512.77])
+def test_positions_of_two_decimals(tmp_path: Path, start: float) -> None:
+    """Slices 10/3 mm apart, and corners that two decimals put on either side of a half."""
+    slices = datasets(tmp_path)
+    for k, ds in enumerate(slices):
+        x, y, _ = ds.ImagePositionPatient
+        ds.ImagePositionPatient = [
+            f"{x + 0.01 * (k % 2):.2f}",
+            f"{y:.2f}",
+            f"{start + 10 / 3 * k:.2f}",
+        ]
+        ds.PixelSpacing = [2.5, 1.5 + 1e-7 * k]
+        ds.SliceThickness = "3.33 "
+    read = read_ct(slices)
+    # Of five positions off by 0.005 mm at most, the mean step is off by 0.002 mm at most.
+    assert read.grid.spacing[2] == pytest.approx(10 / 3, abs=0.0021)
+    assert not read.notes
+
+
+def test_slices_off_even_spacing_are_noted(tmp_path: Path) -> None:
+    slices = datasets(tmp_path)
+    x, y, z = slices[2].ImagePositionPatient
+    slices[2].ImagePositionPatient = [x, y, z + 0.08]
+    read = read_ct(slices)
+    assert read.grid.spacing[2] == pytest.approx(3.0, abs=1e-6)
+    assert any("off even spacing of 3 mm: taken as even" in note for note in read.notes)
+
+
+def test_gantry_tilt_shows_in_the_positions(tmp_path: Path) -> None:
+    """Half a degree over five slices of 3 mm moves the last by 0.105 mm within its plane."""
+    slices = datasets(tmp_path)
+    for k, ds in enumerate(slices):
+        x, y, z = ds.ImagePositionPatient
+        ds.ImagePositionPatient = [x, y + 3 * k * np.tan(np.deg2rad(0.5)), z]
+    with pytest.raises(UnsupportedError, match="shifted against each other"):
+        read_ct(slices)
+
+
 def _drop(slices: list[Dataset]) -> None:
     del slices[2]
 

@@ -102,6 +102,34 @@ def test_rounding_noise_in_the_offsets(tmp_path: Path) -> None:
     assert read_dose(ds).grid.spacing[2] == pytest.approx(2.4, abs=1e-5)
 
 
+@pytest.mark.parametrize("absolute", [False, True])
+def test_positions_of_two_decimals(tmp_path: Path, absolute: bool) -> None:
+    """Frames 10/3 mm apart: steps of 3.33 and 3.34 mm, whatever the last bits say."""
+    ds = dataset(tmp_path)
+    for start in (-100.0, -98.33, 12.34, -512.77):
+        x, y, _ = ds.ImagePositionPatient
+        ds.ImagePositionPatient = [x, y, start]
+        first = start if absolute else 0.0
+        ds.GridFrameOffsetVector = [f"{first + 10 / 3 * k:.2f}" for k in range(4)]
+        # Of four positions off by 0.005 mm at most, the mean step is off by 0.0033 mm at most.
+        assert read_dose(ds).grid.spacing[2] == pytest.approx(10 / 3, abs=0.0034)
+
+
+def test_absolute_offsets_of_a_prone_dose_are_explained(tmp_path: Path) -> None:
+    """DICOM PS3.3, C.8.8.3.2: absolute z is for rows along +x and columns along +y alone."""
+    ds = dataset(tmp_path)
+    ds.ImageOrientationPatient = [-1, 0, 0, 0, -1, 0]
+    z = float(ds.ImagePositionPatient[2])
+    ds.GridFrameOffsetVector = [z + 3.0 * k for k in range(4)]
+    with pytest.raises(DicomError) as caught:
+        read_dose(ds)
+    said = str(caught.value)
+    assert "the z of ImagePositionPatient. DICOM allows" in said
+    assert "rows of this dose run along -x, its columns along -y" in said
+    assert "must start with 0" in said
+    assert "nor" not in said.split()  # nothing denies what was just found
+
+
 @pytest.mark.parametrize(
     ("orientation", "flip"),
     [

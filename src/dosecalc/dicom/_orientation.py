@@ -9,11 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from dosecalc.errors import DicomError, UnsupportedError
 from dosecalc.model import Grid, PatientPosition
+from dosecalc.model.spacing import COSINE_TOLERANCE
 
 __all__ = ["ROOM_AXES", "Layout", "image_axes", "layout"]
-
-_AXIS_TOLERANCE = 1e-4
-"""Largest deviation of a direction cosine from 0 or 1: 0.05 mm over 500 mm."""
 
 # Row and column direction in LPS of an image drawn in the scanner's frame
 # (row to the right of somebody standing at the foot of the couch, column
@@ -73,7 +71,7 @@ def image_axes(orientation: ArrayLike, where: str) -> NDArray[np.float64]:
             f"{where}: ImageOrientationPatient {stated} is no pair of perpendicular unit vectors"
         )
     snapped = np.round([along_row, down_column])
-    if np.abs(np.array([along_row, down_column]) - snapped).max() > _AXIS_TOLERANCE:
+    if np.abs(np.array([along_row, down_column]) - snapped).max() > COSINE_TOLERANCE:
         raise UnsupportedError(
             f"{where}: oblique image, ImageOrientationPatient {stated} is not along the patient "
             "axes; reconstruct it without gantry tilt or rotation"

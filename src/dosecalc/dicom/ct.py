@@ -20,11 +20,10 @@ from dosecalc.dicom._orientation import ROOM_AXES, image_axes, layout
 from dosecalc.dicom._pixels import stored_values
 from dosecalc.errors import DicomError, UnsupportedError
 from dosecalc.model import CtImage, PatientPosition
+from dosecalc.model.spacing import ROUNDING_MM, position_tolerance, spacing_of
 
 __all__ = ["is_localizer", "read_ct", "read_position"]
 
-_STEP_TOLERANCE_MM = 0.01
-_LINE_TOLERANCE_MM = 0.1
 _COARSE_MM = 10.0
 _AIR_HU = -1000.0
 _PADDING_BELOW_HU = -900.0
@@ -69,8 +68,8 @@ def read_ct(
     Raises
     ------
     DicomError
-        An attribute is missing or garbled; slices are missing, duplicate or
-        unevenly spaced (beyond 0.01 mm); slices of several series are mixed.
+        An attribute is missing or garbled; slices are missing, duplicate or unevenly
+        spaced (:mod:`dosecalc.model.spacing`); slices of several series are mixed.
     UnsupportedError
         Oblique images, gantry tilt, multi-frame CT, unknown compression,
         values that are no Hounsfield units.
@@ -186,16 +185,19 @@ def _check_alike(slices: list[_Slice]) -> None:
         if len(found) > 1:
             listed = "; ".join(f"{value or 'none'} in {where}" for value, where in found.items())
             raise DicomError(f"the CT slices are of {len(found)} {what}: {listed[:600]}")
+    # What a difference in pixel spacing moves is the far edge of the image.
+    extent = max(integer(first.dataset, "Rows"), integer(first.dataset, "Columns"))
+    allowed = position_tolerance(float(first.pixel_spacing.min()))
     for other in slices[1:]:
         if not np.array_equal(other.axes, first.axes):
             raise DicomError(f"the CT slices {first.where} and {other.where} are oriented apart")
-        if np.abs(other.pixel_spacing - first.pixel_spacing).max() > 1e-4:
+        if extent * np.abs(other.pixel_spacing - first.pixel_spacing).max() > allowed:
             raise DicomError(
                 f"the CT slices {first.where} and {other.where} differ in PixelSpacing: "
                 f"{first.pixel_spacing.tolist()} and {other.pixel_spacing.tolist()} mm"
             )
         in_plane = first.axes[1:] @ (other.corner - first.corner)
-        if np.abs(in_plane).max() > _STEP_TOLERANCE_MM:
+        if np.abs(in_plane).max() > allowed:
             raise UnsupportedError(
                 f"the CT slices {first.where} and {other.where} are shifted against each other by "
                 f"{np.round(in_plane, 3).tolist()} mm in their plane (gantry tilt?)"
@@ -216,9 +218,10 @@ def _slice_step(slices: list[_Slice], notes: list[str], slice_thickness_ok: bool
         notes.append(f"one slice only: SliceThickness {thickness:g} mm taken as its extent")
         return thickness
     heights = np.array([s.height for s in slices])
-    step = _even_step(heights, [s.where for s in slices])
+    step = _even_step(heights, [s.where for s in slices], notes)
     stated = [number(s.dataset, "SliceThickness", s.where, None) for s in slices]
-    different = {t for t in stated if t is not None and abs(t - step) > _STEP_TOLERANCE_MM}
+    allowed = position_tolerance(step)
+    different = {t for t in stated if t is not None and abs(t - step) > allowed}
     if different:
         listed = ", ".join(f"{t:g}" for t in sorted(different)[:3])
         notes.append(f"SliceThickness {listed} mm differs from the slice spacing; {step:g} mm used")
@@ -227,38 +230,41 @@ def _slice_step(slices: list[_Slice], notes: list[str], slice_thickness_ok: bool
     return step
 
 
-def _even_step(heights: NDArray[np.float64], names: list[str]) -> float:
+def _even_step(
+    heights: NDArray[np.float64], names: list[str], notes: list[str] | None = None
+) -> float:
+    """Return the one distance between slices, mm, of heights that rise; refuse uneven ones."""
     steps = np.diff(heights)
-    median = float(np.median(steps))
-    worst = int(np.argmax(np.abs(steps - median)))
+    fit = spacing_of(heights)
+    worst, median = fit.worst, fit.median
     between = (
         f"at {heights[worst]:.2f} mm ({Path(names[worst]).name}) and "
         f"{heights[worst + 1]:.2f} mm ({Path(names[worst + 1]).name})"
     )
     same = int(np.argmin(steps))
-    if steps[same] < _STEP_TOLERANCE_MM:
+    if steps[same] < max(ROUNDING_MM, position_tolerance(median)):
         raise DicomError(
             f"two CT slices at the same position {heights[same]:.2f} mm: {names[same]} and "
             f"{names[same + 1]}; export the series again or remove one"
         )
-    if abs(steps[worst] - median) > _STEP_TOLERANCE_MM:
+    if not fit.is_even:
         ratio = steps[worst] / median
-        if ratio > 1.5 and abs(ratio - round(ratio)) < 0.05:
+        if ratio > 1.5 and abs(ratio - round(ratio)) < 0.1:
             raise DicomError(
                 f"{round(ratio) - 1} CT slices are missing between the slices {between}: "
                 f"the others are {median:g} mm apart"
             )
         raise DicomError(
             f"the CT slices are unevenly spaced: {steps[worst]:g} mm between the slices {between}, "
-            f"{median:g} mm in the median"
+            f"{median:g} mm in the median; up to {fit.off:.2f} mm off an even grid, "
+            f"{position_tolerance(fit.mean):.2f} mm is allowed"
         )
-    mean = float((heights[-1] - heights[0]) / (heights.size - 1))
-    drift = np.abs(heights - heights[0] - mean * np.arange(heights.size)).max()
-    if drift > _LINE_TOLERANCE_MM:
-        raise DicomError(
-            f"the CT slices are unevenly spaced: up to {drift:.2f} mm from their mean {mean:g} mm"
+    if notes is not None and fit.off > ROUNDING_MM:
+        notes.append(
+            f"CT slices lie up to {fit.off:.2f} mm off even spacing of {fit.mean:g} mm: "
+            "taken as even"
         )
-    return round(mean, 6)
+    return fit.mean
 
 
 def _agreed_position(

@@ -27,6 +27,7 @@ from dosecalc.dicom._pixels import stored_values
 from dosecalc.dicom._writing import MANUFACTURER, Subject, read_subject
 from dosecalc.errors import DicomError, UnsupportedError
 from dosecalc.model import Dose
+from dosecalc.model.spacing import ROUNDING_MM, position_tolerance, spacing_of
 
 __all__ = [
     "DoseReferences",
@@ -37,7 +38,6 @@ __all__ = [
     "read_dose_file",
 ]
 
-_STEP_TOLERANCE_MM = 0.01
 _FRAME_OFFSETS = 0x3004000C
 _SUMMATIONS = (
     "PLAN",
@@ -236,15 +236,30 @@ def _check_first_offset(
     where: str,
 ) -> None:
     first = float(offsets[0])
-    if abs(first) < _STEP_TOLERANCE_MM:
+    near = position_tolerance(float(np.median(np.diff(offsets))) if offsets.size > 1 else 1.0)
+    if abs(first) < near:
         return
-    upright = np.array_equal(axes, [[0, 0, 1], [0, 1, 0], [1, 0, 0]])
-    if upright and abs(first - corner[2]) < _STEP_TOLERANCE_MM:
-        return
+    at_corner = abs(first - corner[2]) < near
+    if np.array_equal(axes, [[0, 0, 1], [0, 1, 0], [1, 0, 0]]):
+        if at_corner:
+            return
+        raise DicomError(
+            f"{where}: GridFrameOffsetVector (3004,000C) starts with {first:g}: neither with 0 "
+            f"(relative offsets) nor with the z of ImagePositionPatient, {corner[2]:g} (absolute)"
+        )
+    rows, columns = (_named_direction(axes[k]) for k in (2, 1))
+    which = ", the z of ImagePositionPatient" if at_corner else ""
     raise DicomError(
-        f"{where}: GridFrameOffsetVector (3004,000C) starts with {first:g}: neither 0 (relative) "
-        f"nor the z of ImagePositionPatient, {corner[2]:g} (absolute, for images along +x, +y)"
+        f"{where}: GridFrameOffsetVector (3004,000C) starts with {first:g}{which}. DICOM allows "
+        "offsets that are absolute z only for images with rows along +x and columns along +y; "
+        f"the rows of this dose run along {rows}, its columns along {columns}, so its offsets "
+        "must start with 0. Export the dose with relative frame offsets"
     )
+
+
+def _named_direction(axis: NDArray[np.float64]) -> str:
+    k = int(np.abs(axis).argmax())
+    return f"{'-' if axis[k] < 0 else '+'}{'xyz'[k]}"
 
 
 def _frame_step(
@@ -264,20 +279,22 @@ def _frame_step(
             )
         notes.append(f"one frame only: SliceThickness {thickness:g} mm taken as its extent")
         return thickness
-    steps = np.diff(offsets)
-    median = float(np.median(steps))
-    worst = int(np.argmax(np.abs(steps - median)))
-    mean = float((offsets[-1] - offsets[0]) / (offsets.size - 1))
-    drift = np.abs(offsets - offsets[0] - mean * np.arange(offsets.size)).max()
-    if abs(median) < _STEP_TOLERANCE_MM:
-        raise DicomError(f"{where}: the dose frames are {median:g} mm apart")
-    if abs(steps[worst] - median) > _STEP_TOLERANCE_MM or drift > 0.1:
+    fit = spacing_of(offsets)
+    if abs(fit.median) < ROUNDING_MM:
+        raise DicomError(f"{where}: the dose frames are {fit.median:g} mm apart")
+    if not fit.is_even:
+        before, after = offsets[fit.worst : fit.worst + 2]
         raise DicomError(
-            f"{where}: the dose frames are unevenly spaced: {steps[worst]:g} mm between "
-            f"the offsets {offsets[worst]:g} and {offsets[worst + 1]:g}, {median:g} mm in the "
+            f"{where}: the dose frames are unevenly spaced: {after - before:g} mm between "
+            f"the offsets {before:g} and {after:g}, {fit.median:g} mm in the "
             "median; export the dose on an even grid"
         )
-    return round(mean, 6)
+    if fit.off > ROUNDING_MM:
+        notes.append(
+            f"dose frames lie up to {fit.off:.2f} mm off even spacing of {abs(fit.mean):g} mm: "
+            "taken as even"
+        )
+    return fit.mean
 
 
 def _gray(dataset: Dataset, where: str, notes: list[str]) -> NDArray[np.float32]:

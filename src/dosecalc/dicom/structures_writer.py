@@ -14,13 +14,12 @@ from dosecalc.dicom._writing import Subject, base_dataset, decimal, write_datase
 from dosecalc.dicom.uids import new_uid
 from dosecalc.errors import InputError
 from dosecalc.model import Contour, CtImage, Structure, StructureSet
+from dosecalc.model.spacing import position_tolerance
 
 __all__ = ["write_structures"]
 
 # Detached Study Management: retired, but the only class the reference may name.
 _STUDY_REFERENCE_CLASS = "1.2.840.10008.3.1.2.3.1"
-# A contour closer than this to a CT slice (mm) is drawn on it.
-_ON_SLICE = 0.01
 _CONTOUR_DATA = Tag("ContourData")
 _COLOURS = (
     (0, 160, 0),
@@ -210,7 +209,7 @@ def _one_contour(contour: Contour, number: int, ct: CtImage | None) -> Dataset:
     if ct is not None:
         k = round((contour.z - ct.grid.origin[2]) / ct.grid.spacing[2])
         distance = abs(ct.grid.origin[2] + k * ct.grid.spacing[2] - contour.z)
-        if 0 <= k < ct.grid.shape[0] and distance < _ON_SLICE:
+        if 0 <= k < ct.grid.shape[0] and distance < position_tolerance(ct.grid.spacing[2]):
             item.ContourImageSequence = [_image_item(ct.slice_uids[k])]
     item.ContourGeometricType = "CLOSED_PLANAR"
     item.NumberOfContourPoints = len(contour.points)

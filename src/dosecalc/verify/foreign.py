@@ -16,12 +16,9 @@ from numpy.typing import NDArray
 from dosecalc.errors import GeometryError, InputError, UnsupportedError
 from dosecalc.model import Dose, Grid
 from dosecalc.model._checks import positive
+from dosecalc.model.spacing import position_tolerance, spacing_of
 
 __all__ = ["read_3ddose", "read_npz_dose", "write_npz_dose"]
-
-# How far a boundary may lie from its place on an even grid: files give them rounded.
-_UNEVEN_MM = 0.01
-_UNEVEN_SHARE = 0.01
 
 _NPZ_FAILURES = (
     OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError,
@@ -293,11 +290,10 @@ def _even_mm(edges_cm: NDArray[np.float64], name: str, path: str | Path) -> tupl
             f"{edges_cm[falling[0] + 1]:g} cm, does not lie beyond the one before it"
         )
     spacing = float(edges[-1] - edges[0]) / widths.size
-    tolerance = min(_UNEVEN_MM, _UNEVEN_SHARE * spacing)
-    off = np.abs(edges - np.linspace(edges[0], edges[-1], edges.size))
-    if off.max() > tolerance:
+    if not spacing_of(edges).is_even:
         # By widths, the place is where a user sees it; boundaries before it are off as well.
-        uneven = np.flatnonzero(np.abs(widths - np.median(widths)) > tolerance)
+        off = np.abs(edges - np.linspace(edges[0], edges[-1], edges.size))
+        uneven = np.flatnonzero(np.abs(widths - np.median(widths)) > position_tolerance(spacing))
         place = int(uneven[0]) + 1 if uneven.size else int(off.argmax())
         raise UnsupportedError(
             f"{path}: voxels are not all of one size; up to {name} boundary {place + 1} of "
