@@ -10,6 +10,7 @@ import pytest
 
 from dosecalc.cli._reference import find_reference
 from dosecalc.dicom import DoseReferences, Subject, import_folder, write_dose, write_plan
+from dosecalc.errors import InputError
 from dosecalc.model import Beam, ControlPoint, Dose, Grid, PatientPosition, Plan
 from dosecalc.report.page.words import load_words
 from dosecalc.verify.outcome import Outcome
@@ -37,6 +38,34 @@ def folder(tmp_path: Path) -> Path:
     dose = Dose(GRID, np.ones(GRID.shape, dtype=np.float32), "medium")
     write_dose(dose, tmp_path / "dose.dcm", DoseReferences(SUBJECT, "1.2.4", "1.2.50"))
     return tmp_path
+
+
+def test_a_reference_whose_name_is_spelt_otherwise(folder: Path) -> None:
+    path = folder / "dose.dcm"
+    case = import_folder(folder)
+    assert case.plan is not None
+    for name, number, reason, findings in (
+        ("Reference^Test^Q", "P1", None, 0),
+        ("Somebody^Else", "P1", "the name changed", 1),
+        ("Reference^Test", "P2", "the number changed", 1),
+    ):
+        ds = pydicom.dcmread(path)
+        ds.PatientName, ds.PatientID = name, number
+        ds.save_as(folder.parent / "other.dcm")
+        given = folder.parent / "other.dcm"
+        if findings:
+            with pytest.raises(
+                InputError, match=r"name the dose of this plan, or .*--same-patient"
+            ):
+                find_reference(case, case.plan, given)
+        found = find_reference(case, case.plan, given, same_patient=reason).findings
+        doubts = [one for one in found if one.rule == "patient"]
+        assert len(doubts) == findings
+        for one in doubts:
+            assert one.outcome is Outcome.REVIEW
+            assert str(reason) in one.sentence
+            french = load_words("fr").sentence(one.sentence)
+            assert french.startswith("des fichiers qui diffèrent par")
 
 
 @pytest.mark.parametrize(

@@ -372,6 +372,27 @@ def test_images_that_are_no_dicom_are_named(folder: Path, content: bytes) -> Non
         import_folder(folder)
 
 
+def test_one_number_and_two_spellings_of_the_name(folder: Path) -> None:
+    """The scanner writes a middle name, the planning system does not."""
+    for path in (folder / "b" / "c").iterdir():
+        _edit(path, PatientName="Folder^Test^Q")
+    case = import_folder(folder)
+    assert any("PatientName is written in different ways" in note for note in case.notes)
+    assert case.doubts == ()
+    assert case.subject == SUBJECT
+
+
+@pytest.mark.parametrize("spoil", [_second_patient, _second_name])
+def test_the_user_says_that_it_is_one_patient(folder: Path, spoil: Callable[[Path], None]) -> None:
+    spoil(folder)
+    with pytest.raises(DicomError, match="--same-patient REASON"):
+        import_folder(folder)
+    case = import_folder(folder, same_patient="number changed on 3 May")
+    (doubt,) = case.doubts
+    assert "number changed on 3 May" in doubt
+    assert doubt in _texts(case, "note")
+
+
 def test_no_folder_and_nothing_in_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a folder"):
         import_folder(tmp_path / "missing")

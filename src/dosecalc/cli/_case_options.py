@@ -75,6 +75,12 @@ _OPTIONS = (
         metavar="MATERIAL",
         help="Leave the CT out and fill the body with this material, for example water.",
     ),
+    click.option(
+        "--same-patient",
+        metavar="REASON",
+        help="The files are of one person though PatientID or PatientName differ, and why you "
+        "know; recorded, and a finding of verify.",
+    ),
     click.option("--directions", type=int, metavar="N", help="Cones per sphere; 128 if left out."),
     click.option(
         "--uncertainty",

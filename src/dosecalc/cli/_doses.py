@@ -302,7 +302,7 @@ def refuse_strangers(
         ("patient", first.patient_id, patient),
         ("frame of reference", first.frame_uid, frame),
     ):
-        if a and b and a != b:
+        if a and b and a.casefold() != b.casefold():
             found.append(f"the {what} of {first.path} is {a}, of {other.path} {b}")
     if found and not accepted:
         raise InputError(

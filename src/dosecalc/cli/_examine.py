@@ -20,6 +20,7 @@ from dosecalc.errors import InputError, OutsideValidityError
 from dosecalc.model import Beam, Dose
 from dosecalc.verify.evidence import Evidence
 from dosecalc.verify.judgement import judge
+from dosecalc.verify.rules_inputs import patient_findings
 from dosecalc.verify.template import Template, load_template
 from dosecalc.verify.tolerances import Tolerances, load_tolerances
 from dosecalc.verify.verification import Verification
@@ -139,7 +140,9 @@ def examine(
     case = prepared.case
     if case is None:
         raise InputError(f"{calc.path} holds no patient")
-    reference = find_reference(case, prepared.plan, options.reference)
+    reference = find_reference(
+        case, prepared.plan, options.reference, same_patient=calc.same_patient
+    )
     calculated, beam_doses = _calculated(prepared, calc, stages)
     beams_by = calc.engine
     if not beam_doses:
@@ -163,7 +166,7 @@ def examine(
         recorded_used=calc.recorded_densities,
         filled_with=calc.inside,
         shared_inputs=(*_shared_inputs(calc), *reference.shared),
-        reference_findings=reference.findings,
+        reference_findings=(*patient_findings(case.doubts), *reference.findings),
         caveats=(*reference.notes, *_of_another(beams_by, calc), *prepared.notes),
     )
     with stages.stage("asking every rule"):

@@ -51,6 +51,7 @@ COLUMNS = (
     Column("dose_to", "--dose-to"),
     Column("plan", "--plan"),
     Column("incomplete", "--incomplete", "flag"),
+    Column("same_patient", "--same-patient"),
 )
 """Columns of every command that calculates a patient."""
 

@@ -33,6 +33,7 @@ _FOR_PATIENTS = {
     "inside": "--inside",
     "plan_uid": "--plan",
     "incomplete": "--incomplete",
+    "same_patient": "--same-patient",
 }
 
 # Where and whether to write, which changes nothing of the dose.
@@ -69,6 +70,7 @@ class CalcOptions:
     plan_uid: str | None = None
     incomplete: bool = False
     per_fraction: bool = False
+    same_patient: str | None = None
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:

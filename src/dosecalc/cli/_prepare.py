@@ -128,6 +128,7 @@ def _prepare_patient(options: CalcOptions, stages: Stages) -> Prepared:
             plan_uid=options.plan_uid,
             use_ct=options.inside is None,
             incomplete_ok=options.incomplete,
+            same_patient=options.same_patient,
         )
     plan = _plan_of(case, options)
     machines = machines_for(plan, options.machines)
@@ -155,6 +156,7 @@ def _prepare_patient(options: CalcOptions, stages: Stages) -> Prepared:
             "couch": options.couch,
             "bolus": options.bolus,
             "inside": options.inside,
+            "same_patient": options.same_patient,
         },
         facts=tuple(row for row in rows if row[0] != "note"),
         notes=(*notes, *phantom.notes, *assumed),

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from dosecalc.cli._doses import NamedDose, read_any_dose, refuse_strangers
-from dosecalc.dicom import Case, DoseReferences, read_dose_file
-from dosecalc.errors import InputError
+from dosecalc.dicom import Case, DoseReferences, Person, identify, read_dose_file
+from dosecalc.errors import DicomError, InputError
 from dosecalc.model import Dose, Plan
 from dosecalc.report.record import file_sha256
 from dosecalc.verify.outcome import Finding, Outcome
+from dosecalc.verify.rules_inputs import patient_findings
 
 __all__ = ["Reference", "find_reference"]
 
@@ -43,8 +44,13 @@ class Reference:
     shared: tuple[str, ...] = ()
 
 
-def find_reference(case: Case, plan: Plan, path: Path | None) -> Reference:
+def find_reference(
+    case: Case, plan: Plan, path: Path | None, *, same_patient: str | None = None
+) -> Reference:
     """Return the dose of a file, or else the folder's dose of the whole plan.
+
+    `same_patient` is why a file's dose is the patient's though it says otherwise, if the user
+    says so.
 
     Raises
     ------
@@ -53,7 +59,7 @@ def find_reference(case: Case, plan: Plan, path: Path | None) -> Reference:
         that is not of the whole plan.
     """
     if path is not None:
-        return _given(case, plan, path)
+        return _given(case, plan, path, same_patient)
     unreadable = [note for note in case.notes if note.startswith("dose left out")]
     plans = [one for one in case.doses if one.dose.summation == "PLAN"]
     if len(plans) > 1:
@@ -79,11 +85,12 @@ def find_reference(case: Case, plan: Plan, path: Path | None) -> Reference:
     return Reference(None, {"name": None}, (note,) if kinds else ())
 
 
-def _given(case: Case, plan: Plan, path: Path) -> Reference:
+def _given(case: Case, plan: Plan, path: Path, same_patient: str | None) -> Reference:
     """Return the dose of a file that the user names."""
     found = read_any_dose(path, unit=None, axes="+x +y +z")
     frame = plan.frame_of_reference_uid if case.ct is None else case.ct.frame_of_reference_uid
-    mine = NamedDose(case.folder, found.dose, case.subject.patient_id, frame)
+    # Whose dose it is, is compared by more than its number, below.
+    mine = NamedDose(case.folder, found.dose, "", frame)
     try:
         refuse_strangers(mine, found, accepted=False)
     except InputError as error:
@@ -95,8 +102,28 @@ def _given(case: Case, plan: Plan, path: Path) -> Reference:
         sentence = f"{path.name} does not say whose dose it is, nor of which plan"
         tied: tuple[Finding, ...] = (Finding("reference", Outcome.REVIEW, sentence),)
     else:
-        tied = _tied(read_dose_file(path).references, plan, path)
+        references = read_dose_file(path).references
+        doubts = _of_the_patient(case, references, path, same_patient)
+        tied = (*patient_findings(doubts), *_tied(references, plan, path))
     return replace(reference, findings=(*reference.findings, *tied))
+
+
+def _of_the_patient(
+    case: Case, references: DoseReferences, path: Path, same_patient: str | None
+) -> tuple[str, ...]:
+    """Refuse the dose of another patient; return what a person must confirm."""
+    people = [
+        Person(one.patient_id, one.patient_name, one.birth_date, one.sex, where)
+        for one, where in ((case.subject, str(case.folder)), (references.subject, str(path)))
+    ]
+    try:
+        return identify(
+            people, what="--reference: plan and dose are of", same_patient=same_patient
+        ).doubts
+    except DicomError as error:
+        raise InputError(
+            str(error).replace("separate them", "name the dose of this plan")
+        ) from error
 
 
 def _tied(references: DoseReferences, plan: Plan, path: Path) -> tuple[Finding, ...]:

@@ -13,7 +13,12 @@ __all__ = ["info"]
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option("--plan", "plan_uid", metavar="UID", help="Which plan, where there are several.")
 @click.option("--incomplete", is_flag=True, help="Accept a plan without structures or without CT.")
-def info(folder: Path | None, plan_uid: str | None, incomplete: bool) -> None:
+@click.option(
+    "--same-patient", metavar="REASON", help="The files are of one person though they differ, why."
+)
+def info(
+    folder: Path | None, plan_uid: str | None, incomplete: bool, same_patient: str | None
+) -> None:
     """Print what FOLDER holds, or without one what is shipped.
 
     Of a folder: patient, plan, beams, MU, fractions, and which file is which. Shipped are
@@ -22,14 +27,18 @@ def info(folder: Path | None, plan_uid: str | None, incomplete: bool) -> None:
     from dosecalc.cli._show import console
     from dosecalc.report.tables import fact_table
 
-    rows = _shipped() if folder is None else _case(folder, plan_uid, incomplete)
+    rows = _shipped() if folder is None else _case(folder, plan_uid, incomplete, same_patient)
     console().print(fact_table(rows))
 
 
-def _case(folder: Path, plan_uid: str | None, incomplete: bool) -> list[tuple[str, str]]:
+def _case(
+    folder: Path, plan_uid: str | None, incomplete: bool, same_patient: str | None
+) -> list[tuple[str, str]]:
     from dosecalc.dicom import banner, import_folder
 
-    case = import_folder(folder, plan_uid=plan_uid, incomplete_ok=incomplete)
+    case = import_folder(
+        folder, plan_uid=plan_uid, incomplete_ok=incomplete, same_patient=same_patient
+    )
     return [(row.topic, row.sentence) for row in banner(case)]
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dosecalc.dicom.dose import DoseReferences, ImportedDose, read_dose, read_dose_file
     from dosecalc.dicom.dose_writer import DvhCurve, write_dose
     from dosecalc.dicom.folder import Case, import_folder, references_for
+    from dosecalc.dicom.identity import Identity, Person, identify
     from dosecalc.dicom.plan import read_plan
     from dosecalc.dicom.plan_writer import write_plan
     from dosecalc.dicom.structures import read_structures
@@ -29,9 +30,12 @@ __all__ = [
     "Case",
     "DoseReferences",
     "DvhCurve",
+    "Identity",
     "ImportedDose",
+    "Person",
     "Subject",
     "banner",
+    "identify",
     "import_folder",
     "new_uid",
     "read_ct",
@@ -56,6 +60,7 @@ _HOMES = {
     "dose": ("DoseReferences", "ImportedDose", "read_dose", "read_dose_file"),
     "dose_writer": ("DvhCurve", "write_dose"),
     "folder": ("Case", "import_folder", "references_for"),
+    "identity": ("Identity", "Person", "identify"),
     "plan": ("read_plan",),
     "plan_writer": ("write_plan",),
     "structures": ("read_structures",),

@@ -10,10 +10,11 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from dosecalc.dicom._common import attribute, looks_like_dicom, parse_dataset, text
+from dosecalc.dicom._common import looks_like_dicom, parse_dataset, text
+from dosecalc.dicom.identity import Identity, identify, person_of
 from dosecalc.errors import DicomError, InputError
 
-__all__ = ["FoundFile", "SourceFile", "read_file", "refuse_several_patients", "scan_folder"]
+__all__ = ["FoundFile", "SourceFile", "check_patient", "read_file", "scan_folder"]
 
 _KINDS = {
     "1.2.840.10008.5.1.4.1.1.2": "CT",
@@ -130,21 +131,10 @@ def _without_copies(found: list[FoundFile]) -> list[FoundFile]:
     return kept
 
 
-def refuse_several_patients(found: Iterable[FoundFile]) -> None:
-    """Refuse files of several patients, by PatientID and by PatientName.
+def check_patient(found: Iterable[FoundFile], same_patient: str | None) -> Identity:
+    """Refuse files of several patients; return what to say of those of one.
 
-    A file that leaves one of them empty is not of another patient.
+    A file that leaves PatientID or PatientName empty is not of another patient.
     """
-    for keyword in ("PatientID", "PatientName"):
-        holders: dict[str, str] = {}
-        for one in found:
-            if one.dataset is None or attribute(one.dataset, keyword) is None:
-                continue
-            value = text(one.dataset, keyword)
-            key = value.rstrip("^ ").upper() if keyword == "PatientName" else value
-            holders.setdefault(key, f"{value!r} in {one.source.name}")
-        if len(holders) > 1:
-            raise DicomError(
-                f"the folder holds {len(holders)} patients by {keyword}: "
-                f"{', '.join(list(holders.values())[:4])}; separate them"
-            )
+    people = (person_of(f.dataset, f.source.name) for f in found if f.dataset is not None)
+    return identify(people, what="the folder holds", same_patient=same_patient)

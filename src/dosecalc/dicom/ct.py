@@ -18,6 +18,7 @@ from pydicom.uid import (
 from dosecalc.dicom._common import integer, name_of, number, text, uid, vector
 from dosecalc.dicom._orientation import ROOM_AXES, image_axes, layout
 from dosecalc.dicom._pixels import stored_values
+from dosecalc.dicom.identity import identify, person_of
 from dosecalc.errors import DicomError, UnsupportedError
 from dosecalc.model import CtImage, PatientPosition
 from dosecalc.model.spacing import ROUNDING_MM, position_tolerance, spacing_of
@@ -45,6 +46,7 @@ def read_ct(
     *,
     slice_thickness_ok: bool = False,
     position: PatientPosition | None = None,
+    one_patient: bool = False,
 ) -> CtImage:
     """Return the volume of one axial, coronal or sagittal CT series.
 
@@ -60,6 +62,8 @@ def read_ct(
         A series of two and more never needs it.
     position : PatientPosition or None
         How the patient lay, for files that do not say; refused where they say otherwise.
+    one_patient : bool
+        Whether the caller knows that all images are of one patient.
 
     Returns
     -------
@@ -78,6 +82,9 @@ def read_ct(
     slices = [_describe(ds) for ds in axial]
     first = slices[0]
     _check_alike(slices)
+    if not one_patient:
+        people = (person_of(s.dataset, s.where) for s in slices)
+        notes += identify(people, what="the CT slices are of").notes
     slices.sort(key=lambda s: s.height)
     step = _slice_step(slices, notes, slice_thickness_ok)
     lies = _agreed_position(first, position, notes)
@@ -170,8 +177,6 @@ _SHARED = (
     ("SeriesInstanceUID", "series"),
     ("StudyInstanceUID", "studies"),
     ("FrameOfReferenceUID", "frames of reference"),
-    ("PatientID", "patients (PatientID)"),
-    ("PatientName", "patients (PatientName)"),
     ("PatientPosition", "patient positions"),
     ("Rows", "image sizes (Rows)"),
     ("Columns", "image sizes (Columns)"),

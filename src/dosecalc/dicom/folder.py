@@ -25,7 +25,7 @@ from dosecalc.dicom._chain import (
     read_doses,
 )
 from dosecalc.dicom._common import integer, items, text
-from dosecalc.dicom._files import FoundFile, SourceFile, refuse_several_patients, scan_folder
+from dosecalc.dicom._files import FoundFile, SourceFile, check_patient, scan_folder
 from dosecalc.dicom._writing import Subject, read_subject
 from dosecalc.dicom.ct import read_ct
 from dosecalc.dicom.dose import DoseReferences, ImportedDose
@@ -55,6 +55,8 @@ class Case:
         Those of the plan.
     files : tuple of SourceFile
         Every file below the folder, with its SHA-256 and whether it was used.
+    doubts : tuple of str
+        What does not agree in whose files these are, and a person must confirm.
     notes : tuple of str
         What was ignored or decided; notes of the CT, structures, plan and doses
         are theirs and not repeated here.
@@ -69,6 +71,7 @@ class Case:
     doses: tuple[ImportedDose, ...]
     files: tuple[SourceFile, ...]
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 def import_folder(
@@ -81,6 +84,7 @@ def import_folder(
     incomplete_ok: bool = False,
     position: PatientPosition | None = None,
     fraction_group: int | None = None,
+    same_patient: str | None = None,
 ) -> Case:
     """Read a folder, and those below it, as one case of one patient.
 
@@ -100,6 +104,9 @@ def import_folder(
         How the patient lies, for a CT or a plan that does not say.
     fraction_group : int or None
         Fraction Group Number, for a plan that has several.
+    same_patient : str or None
+        Why the files are of one person, where PatientID or PatientName differ and the
+        user knows; it becomes a doubt of the case.
 
     Raises
     ------
@@ -114,7 +121,7 @@ def import_folder(
     place = Path(folder)
     choice = Choice(plan_uid, structure_set_uid, ct_series_uid, use_ct, incomplete_ok)
     try:
-        return _case(place, choice, position, fraction_group)
+        return _case(place, choice, position, fraction_group, same_patient)
     except DosecalcError as error:
         # Files are named by their paths below the folder, which says nothing of a list of cases.
         if str(error).startswith(str(place)):
@@ -123,11 +130,15 @@ def import_folder(
 
 
 def _case(
-    place: Path, choice: Choice, position: PatientPosition | None, fraction_group: int | None
+    place: Path,
+    choice: Choice,
+    position: PatientPosition | None,
+    fraction_group: int | None,
+    same_patient: str | None,
 ) -> Case:
     found = scan_folder(place)
-    refuse_several_patients(found)
-    notes: list[str] = []
+    identity = check_patient(found, same_patient)
+    notes = [*identity.doubts, *identity.notes]
     plan_file = choose_plan(of_kind(found, "RTPLAN"), choice)
     plan = None
     if plan_file is not None:
@@ -140,7 +151,8 @@ def _case(
         structures = read_structures(dataset_of(set_file), where=set_file.source.name)
     foreign = [f.source.name for f in found if f.source.kind == "not DICOM"]
     series = choose_series(of_kind(found, "CT"), set_file, structures, choice, notes, foreign)
-    ct = read_ct([dataset_of(f) for f in series], position=position) if series else None
+    slices = [dataset_of(f) for f in series]
+    ct = read_ct(slices, position=position, one_patient=True) if slices else None
     check_frames(plan, structures, ct, notes)
     used = [f for f in (plan_file, set_file, *series) if f is not None]
     frame = frame_of(plan, structures, ct)
@@ -157,6 +169,7 @@ def _case(
         doses=doses,
         files=files,
         notes=tuple(notes),
+        doubts=identity.doubts,
     )
 
 

@@ -47,7 +47,8 @@ class Evidence:
         Material that the body was filled with in place of the CT.
     shared_inputs, caveats : tuples of str
     reference_findings : tuple of Finding
-        What was found when the reference was looked for: that nothing ties it to the plan.
+        What was found when case and reference were read: that nothing ties the reference to
+        the plan, or that files differ in whose they are.
     """
 
     label: str

@@ -12,7 +12,13 @@ from dosecalc.model import CtImage, Machine, Plan, StructureSet
 from dosecalc.verify.outcome import Finding, Outcome
 from dosecalc.verify.tolerances import Commissioned
 
-__all__ = ["approval_findings", "hu_curve_findings", "input_findings", "machine_findings"]
+__all__ = [
+    "approval_findings",
+    "hu_curve_findings",
+    "input_findings",
+    "machine_findings",
+    "patient_findings",
+]
 
 # So many voxels with the very largest CT number are no anatomy.
 _CLIPPED_VOXELS = 50
@@ -28,6 +34,11 @@ def approval_findings(plan: Plan) -> list[Finding]:
     if plan.approval != "REJECTED":
         return []
     return [Finding("approval", Outcome.REVIEW, "the plan file says that the plan was REJECTED")]
+
+
+def patient_findings(doubts: Iterable[str]) -> list[Finding]:
+    """Find files that differ in whose they are, though they were taken as one patient's."""
+    return [Finding("patient", Outcome.REVIEW, doubt) for doubt in doubts]
 
 
 def machine_findings(
