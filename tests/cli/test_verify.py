@@ -18,6 +18,7 @@ from dosecalc.cli.main import FAILED, PASSED, REFUSED, REVIEW, main
 from dosecalc.report.record import file_sha256
 from tests.planted.errors import PLAN_ERRORS
 from tests.planted.patients import DOSE, PLAN, Patient, edit, thorax_patient
+from tests.report.french import english_in, shown_texts
 
 OPTIONS = [
     "--machine", "generic-6mv", "--hu-curve", "generic-120kvp", "--recorded-densities",
@@ -74,6 +75,10 @@ def test_french_where_asked_for(patient: Patient, tmp_path: Path) -> None:
     assert '<html lang="fr">' in (out / "report.html").read_text()
     text = PdfReader(out / "report.pdf").pages[0].extract_text()
     assert "Non v\u00e9rifi\u00e9" in text and "Not checked" not in text
+    # A real run says more than the examples of tests/report: nothing of it is English either.
+    shown = shown_texts((out / "report.html").read_text())
+    assert len(shown) > 100
+    assert not [line for line in shown if english_in(line)]
 
 
 def test_dose_in_the_air_around_the_patient_is_not_judged_and_said(

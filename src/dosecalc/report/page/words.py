@@ -12,9 +12,9 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from dosecalc.errors import InputError
 
@@ -22,8 +22,17 @@ __all__ = ["LANGUAGES", "Words", "load_words"]
 
 LANGUAGES = ("en", "fr")
 
+_REMEMBERED = 4096
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _MINUS = "\u2212"
+
+
+class Pattern(NamedTuple):
+    """An English sentence: what matches it, the pieces that it holds in any case, its French."""
+
+    match: re.Pattern[str]
+    pieces: tuple[str, ...]
+    translation: str
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Words:
     language: str
     texts: Mapping[str, str]
     decimal: str
-    patterns: tuple[tuple[re.Pattern[str], str], ...]
+    patterns: tuple[Pattern, ...]
 
     def __call__(self, key: str, **values: str) -> str:
         """Return a text with its values put in."""
@@ -94,13 +103,7 @@ class Words:
 
     def sentence(self, text: str) -> str:
         """Translate a sentence of the program's own."""
-        for pattern, translation in self.patterns:
-            found = pattern.fullmatch(text)
-            if found is not None:
-                return translation.format(*(self.sentence(part) for part in found.groups()))
-        if self.decimal != "." and _NUMBER.fullmatch(text):
-            return text.replace(".", self.decimal)
-        return text
+        return _translated(self.language, text) if self.patterns else text
 
     def rule(self, name: str) -> str:
         """Name of a rule; of "gamma, monte-carlo" the first part is translated."""
@@ -122,7 +125,7 @@ def load_words(language: str) -> Words:
     table = _table(f"words_{language}.toml")
     pairs = [] if language == "en" else list(_table(f"sentences_{language}.toml").items())
     pairs.sort(key=lambda pair: -len(pair[0].replace("{}", "").replace("{n}", "")))
-    patterns = tuple((_pattern(english), translated) for english, translated in pairs)
+    patterns = tuple(_pattern(english, translated) for english, translated in pairs)
     return Words(language, table["texts"], table["decimal"], patterns)
 
 
@@ -135,7 +138,46 @@ def _sides(value: float, limits: Sequence[float]) -> list[bool]:
     return [abs(value) > abs(limit) for limit in limits] + [abs(value) < abs(x) for x in limits]
 
 
-def _pattern(english: str) -> re.Pattern[str]:
+def _pattern(english: str, translated: str) -> Pattern:
     """Return what matches a sentence in which {} is anything and {n} a number."""
     text = re.escape(english).replace(r"\{\}", "(.+?)")
-    return re.compile(text.replace(r"\{n\}", r"([+-]?\d+(?:\.\d+)?)"), re.DOTALL)
+    match = re.compile(text.replace(r"\{n\}", r"([+-]?\d+(?:\.\d+)?)"), re.DOTALL)
+    return Pattern(match, tuple(filter(None, re.split(r"\{n?\}", english))), translated)
+
+
+@lru_cache(_REMEMBERED)
+def _translated(language: str, text: str) -> str:
+    """Translate a sentence as a whole, else what stands on both sides of a mark in it."""
+    words = load_words(language)
+    found = [
+        (match.groups(), pattern.translation)
+        for pattern in words.patterns
+        if all(piece in text for piece in pattern.pieces)
+        and (match := pattern.match.fullmatch(text)) is not None
+    ]
+    # What opens a bracket in one value and closes it in another is no match of that sentence.
+    whole = [one for one in found if all(_is_balanced(part) for part in one[0])]
+    if whole:
+        return _filled(language, *whole[0])
+    if _NUMBER.fullmatch(text):
+        return text.replace(".", words.decimal)
+    for mark in (": ", "; "):
+        first, parted, rest = text.partition(mark)
+        if parted:
+            parts = _translated(language, first), _translated(language, rest)
+            if parts != (first, rest):
+                return f" {mark}".join(parts)
+    return _filled(language, *found[0]) if found else text
+
+
+def _filled(language: str, values: Sequence[str], translation: str) -> str:
+    return translation.format(*(_translated(language, value) for value in values))
+
+
+def _is_balanced(text: str) -> bool:
+    depth = 0
+    for character in text:
+        depth += (character == "(") - (character == ")")
+        if depth < 0:
+            return False
+    return depth == 0
