@@ -389,8 +389,9 @@ def test_the_user_says_that_it_is_one_patient(folder: Path, spoil: Callable[[Pat
         import_folder(folder)
     case = import_folder(folder, same_patient="number changed on 3 May")
     (doubt,) = case.doubts
-    assert "number changed on 3 May" in doubt
-    assert doubt in _texts(case, "note")
+    assert doubt.rule == "patient"
+    assert "number changed on 3 May" in doubt.sentence
+    assert doubt.sentence in _texts(case, "note")
 
 
 def test_no_folder_and_nothing_in_it(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from dosecalc.errors import InputError, OutsideValidityError
 from dosecalc.model import Beam, Dose
 from dosecalc.verify.evidence import Evidence
 from dosecalc.verify.judgement import judge
-from dosecalc.verify.rules_inputs import patient_findings
+from dosecalc.verify.rules_inputs import doubt_findings
 from dosecalc.verify.template import Template, load_template
 from dosecalc.verify.tolerances import Tolerances, load_tolerances
 from dosecalc.verify.verification import Verification
@@ -166,7 +166,7 @@ def examine(
         recorded_used=calc.recorded_densities,
         filled_with=calc.inside,
         shared_inputs=(*_shared_inputs(calc), *reference.shared),
-        reference_findings=(*patient_findings(case.doubts), *reference.findings),
+        reference_findings=(*doubt_findings(case.doubts), *reference.findings),
         caveats=(*reference.notes, *_of_another(beams_by, calc), *prepared.notes),
     )
     with stages.stage("asking every rule"):

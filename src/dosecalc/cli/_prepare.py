@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -207,8 +208,8 @@ def _patient_phantom(case: Case, options: CalcOptions) -> tuple[Phantom, HuCurve
         ), None
     if case.ct is None:
         raise InputError(
-            f"{case.folder}: no CT to calculate on; add it, or fill the body with one material "
-            "with --inside water"
+            f"{case.folder}: no CT to calculate on{_other_images(case)}; add it, or fill the body "
+            "with one material with --inside water"
         )
     curve = choose_curve(case.ct, name=options.hu_curve, config=options.config)
     region = _region(case.structures, options)
@@ -224,6 +225,13 @@ def _patient_phantom(case: Case, options: CalcOptions) -> tuple[Phantom, HuCurve
         bolus=options.bolus,
     )
     return phantom, curve
+
+
+def _other_images(case: Case) -> str:
+    """Say which images lie there that are no CT."""
+    kinds = Counter(f.remark for f in case.files if f.kind == "other DICOM" and "mage" in f.remark)
+    listed = ", ".join(f"{n} files of {kind}" for kind, n in kinds.items())
+    return f" (there: {listed}, which have no Hounsfield units)" if listed else ""
 
 
 def _region(structures: StructureSet | None, options: CalcOptions) -> tuple[Structure, ...]:

@@ -14,7 +14,7 @@ from dosecalc.errors import DicomError, InputError
 from dosecalc.model import Dose, Plan
 from dosecalc.report.record import file_sha256
 from dosecalc.verify.outcome import Finding, Outcome
-from dosecalc.verify.rules_inputs import patient_findings
+from dosecalc.verify.rules_inputs import doubt_findings
 
 __all__ = ["Reference", "find_reference"]
 
@@ -104,7 +104,7 @@ def _given(case: Case, plan: Plan, path: Path, same_patient: str | None) -> Refe
     else:
         references = read_dose_file(path).references
         doubts = _of_the_patient(case, references, path, same_patient)
-        tied = (*patient_findings(doubts), *_tied(references, plan, path))
+        tied = (*doubt_findings(("patient", one) for one in doubts), *_tied(references, plan, path))
     return replace(reference, findings=(*reference.findings, *tied))
 
 

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
-from dosecalc.dicom._common import items, name_of, text
+from dosecalc.dicom._common import text
 from dosecalc.dicom._files import FoundFile
-from dosecalc.dicom.ct import is_localizer
 from dosecalc.dicom.dose import ImportedDose, import_dose
 from dosecalc.errors import DicomError, DosecalcError
 from dosecalc.model import CtImage, Plan, StructureSet
@@ -18,10 +17,10 @@ __all__ = [
     "Choice",
     "check_frames",
     "choose_plan",
-    "choose_series",
     "choose_structure_set",
     "dataset_of",
     "frame_of",
+    "missing",
     "of_kind",
     "read_doses",
 ]
@@ -87,7 +86,7 @@ def choose_structure_set(
             by_whom = " that the plan refers to" if named else ""
             there = _listed(sets, "StructureSetLabel") or "none"
             sentence = f"the structure set {wanted}{by_whom} is not in the folder (there: {there})"
-            _missing(sentence, choice, notes)
+            missing(sentence, choice, notes)
         return chosen
     if len(sets) > 1:
         raise DicomError(
@@ -100,111 +99,12 @@ def choose_structure_set(
     return sets[0] if sets else None
 
 
-def _missing(sentence: str, choice: Choice, notes: list[str]) -> None:
+def missing(sentence: str, choice: Choice, notes: list[str], *, advice: str = "") -> None:
+    """Refuse a reference that leads out of the folder, or note it where that is accepted."""
     if not choice.incomplete_ok:
-        raise DicomError(f"{sentence}; export the folder again with everything the plan refers to")
+        usual = "export the folder again with everything the plan refers to"
+        raise DicomError(f"{sentence}; {advice or usual}, or say --incomplete to go on without it")
     notes.append(sentence)
-
-
-def choose_series(
-    images: list[FoundFile],
-    set_file: FoundFile | None,
-    structures: StructureSet | None,
-    choice: Choice,
-    notes: list[str],
-    foreign: Sequence[str] = (),
-) -> list[FoundFile]:
-    """Return the files of the CT series the structure set was drawn on.
-
-    `foreign` names the files that are not DICOM: images that are missing may be among them.
-    """
-    if not choice.use_ct:
-        if images:
-            notes.append(f"{len(images)} CT images left out as asked")
-        return []
-    series: dict[str, list[FoundFile]] = {}
-    for image in images:
-        series.setdefault(text(dataset_of(image), "SeriesInstanceUID"), []).append(image)
-    for uid, members in list(series.items()):
-        if all(is_localizer(dataset_of(f)) for f in members):
-            notes.append(f"{len(members)} localizer images of series {uid} left out")
-            del series[uid]
-    ignored = _ignored(foreign)
-    wanted = _wanted_series(series, structures, choice, notes, ignored)
-    if wanted is None:
-        return []
-    if set_file is not None and structures is not None and wanted == structures.image_series_uid:
-        _check_images(dataset_of(set_file), series[wanted], wanted, ignored)
-    return series[wanted]
-
-
-def _ignored(foreign: Sequence[str]) -> str:
-    """Say which files are called .dcm and are none: damaged on the way, or emptied."""
-    names = [name for name in foreign if name.lower().endswith(".dcm")]
-    if not names:
-        return ""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    verb = "is not DICOM and was" if len(names) == 1 else "are not DICOM and were"
-    return f" ({', '.join(names[:3])}{more} {verb} ignored)"
-
-
-def _wanted_series(
-    series: dict[str, list[FoundFile]],
-    structures: StructureSet | None,
-    choice: Choice,
-    notes: list[str],
-    ignored: str,
-) -> str | None:
-    listed = "; ".join(f"{uid} ({len(members)} images)" for uid, members in series.items())
-    named = structures.image_series_uid if structures is not None else ""
-    if choice.ct_series_uid and named and choice.ct_series_uid != named:
-        raise DicomError(
-            f"the structure set was drawn on series {named}, not on {choice.ct_series_uid}"
-        )
-    wanted = choice.ct_series_uid or named
-    if wanted:
-        if wanted not in series:
-            by_whom = " that the structure set refers to" if named else ""
-            sentence = (
-                f"the CT series {wanted}{by_whom} is not in the folder (there: {listed or 'none'})"
-                f"{ignored}"
-            )
-            _missing(sentence, choice, notes)
-            return None
-        return wanted
-    if structures is not None:
-        frame = structures.frame_of_reference_uid
-        for uid, members in list(series.items()):
-            if text(dataset_of(members[0]), "FrameOfReferenceUID") != frame:
-                notes.append(f"CT series {uid} left out: it is of another frame of reference")
-                del series[uid]
-    if len(series) > 1:
-        raise DicomError(
-            f"the folder holds {len(series)} CT series and no structure set names one; say which "
-            f"one by its UID: {listed}"
-        )
-    if structures is not None and series:
-        notes.append("the structure set names no CT series; the only one of its frame taken")
-    return next(iter(series), None)
-
-
-def _check_images(
-    structure_set: Dataset, members: list[FoundFile], series_uid: str, ignored: str
-) -> None:
-    """Refuse a series that lacks images the structure set names: slices were lost on the way."""
-    named: set[str] = set()
-    for frame in items(structure_set, "ReferencedFrameOfReferenceSequence"):
-        for study in items(frame, "RTReferencedStudySequence"):
-            for series in items(study, "RTReferencedSeriesSequence"):
-                if text(series, "SeriesInstanceUID") == series_uid:
-                    images = items(series, "ContourImageSequence")
-                    named |= {text(image, "ReferencedSOPInstanceUID") for image in images}
-    lost = sorted(named - {f.source.uid for f in members} - {""})
-    if lost:
-        raise DicomError(
-            f"{name_of(structure_set)}: of the {len(named)} CT images it names, {len(lost)} are "
-            f"not in the folder (first: {lost[0]}){ignored}; export the whole series"
-        )
 
 
 def check_frames(
@@ -260,7 +160,7 @@ def read_doses(
         its_frame = dose.references.frame_of_reference_uid
         if plan is not None and its_plan not in ("", plan.uid):
             if its_plan not in plans:
-                _missing(f"the plan {its_plan} of the dose {name} is not there", choice, notes)
+                missing(f"the plan {its_plan} of the dose {name} is not there", choice, notes)
             notes.append(f"dose {name} left out: it is of plan {its_plan}")
             continue
         if frame and its_frame != frame:

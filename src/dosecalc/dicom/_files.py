@@ -100,7 +100,12 @@ def read_file(path: Path, folder: Path) -> FoundFile:
     sop_class = text(dataset, "SOPClassUID")
     modality = text(dataset, "Modality")
     kind = _KINDS.get(sop_class) or (modality if modality in _KINDS.values() else "other DICOM")
-    remark = (UID(sop_class).name or "no SOP class") if kind == "other DICOM" else ""
+    remark = ""
+    if kind == "CT" and modality not in ("", "CT"):
+        # Images of another kind, written as CT by a system that knows no other.
+        kind, remark = "other DICOM", f"{modality} images written as CT"
+    elif kind == "other DICOM":
+        remark = UID(sop_class).name or "no SOP class"
     uid = text(dataset, "SOPInstanceUID")
     return FoundFile(SourceFile(name, kind, digest, uid, remark=remark), dataset)
 

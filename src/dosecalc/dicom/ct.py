@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import (
+    UID,
     CTImageStorage,
     EnhancedCTImageStorage,
     LegacyConvertedEnhancedCTImageStorage,
@@ -19,17 +22,22 @@ from dosecalc.dicom._common import integer, name_of, number, text, uid, vector
 from dosecalc.dicom._orientation import ROOM_AXES, image_axes, layout
 from dosecalc.dicom._pixels import stored_values
 from dosecalc.dicom.identity import identify, person_of
-from dosecalc.errors import DicomError, UnsupportedError
+from dosecalc.errors import DicomError, DosecalcError, UnsupportedError
 from dosecalc.model import CtImage, PatientPosition
 from dosecalc.model.spacing import ROUNDING_MM, position_tolerance, spacing_of
 
-__all__ = ["is_localizer", "read_ct", "read_position"]
+__all__ = ["cone_beam_sign", "is_localizer", "read_ct", "read_position", "volume_problem"]
 
 _COARSE_MM = 10.0
 _AIR_HU = -1000.0
 _PADDING_BELOW_HU = -900.0
 _HU_LIMIT = 1e5
 _TILT_TOLERANCE_DEG = 0.01
+# What accelerators, and the systems that sort their images, call cone-beam CT.
+_CONE_BEAM = re.compile(
+    r"CBCT|cone.?beam|on.?board imager|\bOBI\b|\bXVI\b|halcyon|truebeam|\bethos\b",
+    re.IGNORECASE,
+)
 
 
 class _Slice(NamedTuple):
@@ -46,7 +54,7 @@ def read_ct(
     *,
     slice_thickness_ok: bool = False,
     position: PatientPosition | None = None,
-    one_patient: bool = False,
+    checked: bool = False,
 ) -> CtImage:
     """Return the volume of one axial, coronal or sagittal CT series.
 
@@ -62,8 +70,9 @@ def read_ct(
         A series of two and more never needs it.
     position : PatientPosition or None
         How the patient lay, for files that do not say; refused where they say otherwise.
-    one_patient : bool
-        Whether the caller knows that all images are of one patient.
+    checked : bool
+        Whether the caller knows that all images are of one patient and of one CT, though they
+        may be of several series.
 
     Returns
     -------
@@ -81,8 +90,8 @@ def read_ct(
     axial, notes = _without_localizers(list(datasets))
     slices = [_describe(ds) for ds in axial]
     first = slices[0]
-    _check_alike(slices)
-    if not one_patient:
+    _check_alike(slices, several_series=checked)
+    if not checked:
         people = (person_of(s.dataset, s.where) for s in slices)
         notes += identify(people, what="the CT slices are of").notes
     slices.sort(key=lambda s: s.height)
@@ -107,7 +116,7 @@ def read_ct(
         patient_id=text(ds, "PatientID"),
         patient_name=text(ds, "PatientName"),
         study_uid=uid(ds, "StudyInstanceUID"),
-        series_uid=uid(ds, "SeriesInstanceUID"),
+        series_uid=_main_series(slices),
         frame_of_reference_uid=uid(ds, "FrameOfReferenceUID"),
         slice_uids=tuple(reversed(uids) if place.flipped[place.order.index(0)] else uids),
         manufacturer=text(ds, "Manufacturer"),
@@ -115,6 +124,27 @@ def read_ct(
         kvp=number(ds, "KVP", first.where, None),
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def volume_problem(datasets: Iterable[Dataset]) -> str:
+    """Return why images of several series do not make one volume, "" where they do."""
+    try:
+        slices = [_describe(ds) for ds in _without_localizers(list(datasets))[0]]
+        _check_alike(slices, several_series=True)
+        slices.sort(key=lambda s: s.height)
+        _slice_step(slices, [], False)
+    except DosecalcError as error:
+        return str(error)
+    return ""
+
+
+def cone_beam_sign(dataset: Dataset) -> str:
+    """Return what says that an image is cone-beam CT of an accelerator, "" where nothing does."""
+    for keyword in ("ImageType", "ManufacturerModelName", "SeriesDescription", "ProtocolName"):
+        value = text(dataset, keyword)
+        if _CONE_BEAM.search(value):
+            return f"{keyword} {value!r}"
+    return ""
 
 
 def is_localizer(dataset: Dataset) -> bool:
@@ -157,8 +187,13 @@ def _describe(dataset: Dataset) -> _Slice:
         raise UnsupportedError(
             f"{where}: multi-frame (enhanced) CT; export it as single-frame CT images"
         )
-    if kind != CTImageStorage:
-        raise DicomError(f"{where}: SOP class {kind or 'missing'} is not a CT image")
+    modality = text(dataset, "Modality", where)
+    if kind != CTImageStorage or modality not in ("", "CT"):
+        what = f" ({UID(kind).name}, Modality {modality or 'missing'})" if kind else ""
+        raise DicomError(
+            f"{where}: SOP class {kind or 'missing'}{what} is not a CT image: only a CT has the "
+            "Hounsfield units that densities are made of"
+        )
     tilt = number(dataset, "GantryDetectorTilt", where, 0.0)
     if abs(tilt) > _TILT_TOLERANCE_DEG:
         raise UnsupportedError(
@@ -181,15 +216,25 @@ _SHARED = (
     ("Rows", "image sizes (Rows)"),
     ("Columns", "image sizes (Columns)"),
 )
+# CT numbers of one volume are of one scanner and tube voltage.
+_OF_SEVERAL_SERIES = (
+    *_SHARED[1:],
+    ("Manufacturer", "manufacturers"),
+    ("ManufacturerModelName", "scanner models"),
+)
 
 
-def _check_alike(slices: list[_Slice]) -> None:
+def _check_alike(slices: list[_Slice], *, several_series: bool) -> None:
     first = slices[0]
-    for keyword, what in _SHARED:
+    for keyword, what in _OF_SEVERAL_SERIES if several_series else _SHARED:
         found = {text(s.dataset, keyword, s.where): s.where for s in slices}
         if len(found) > 1:
             listed = "; ".join(f"{value or 'none'} in {where}" for value, where in found.items())
             raise DicomError(f"the CT slices are of {len(found)} {what}: {listed[:600]}")
+    voltages = sorted({number(s.dataset, "KVP", s.where, None) or 0.0 for s in slices})
+    if several_series and len(voltages) > 1:
+        listed = ", ".join(f"{kvp:g}" if kvp else "not stated" for kvp in voltages)
+        raise DicomError(f"the CT slices are of {len(voltages)} tube voltages (kVp {listed})")
     # What a difference in pixel spacing moves is the far edge of the image.
     extent = max(integer(first.dataset, "Rows"), integer(first.dataset, "Columns"))
     allowed = position_tolerance(float(first.pixel_spacing.min()))
@@ -270,6 +315,13 @@ def _even_step(
             "taken as even"
         )
     return fit.mean
+
+
+def _main_series(slices: list[_Slice]) -> str:
+    """Return the series of the slices, that of most of them where they are of several."""
+    return Counter(uid(s.dataset, "SeriesInstanceUID", s.where) for s in slices).most_common(1)[0][
+        0
+    ]
 
 
 def _agreed_position(

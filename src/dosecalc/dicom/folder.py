@@ -17,7 +17,6 @@ from dosecalc.dicom._chain import (
     Choice,
     check_frames,
     choose_plan,
-    choose_series,
     choose_structure_set,
     dataset_of,
     frame_of,
@@ -26,9 +25,11 @@ from dosecalc.dicom._chain import (
 )
 from dosecalc.dicom._common import integer, items, text
 from dosecalc.dicom._files import FoundFile, SourceFile, check_patient, scan_folder
+from dosecalc.dicom._series import Images, Told, choose_series
 from dosecalc.dicom._writing import Subject, read_subject
-from dosecalc.dicom.ct import read_ct
+from dosecalc.dicom.ct import cone_beam_sign, read_ct
 from dosecalc.dicom.dose import DoseReferences, ImportedDose
+from dosecalc.dicom.identity import Doubt
 from dosecalc.dicom.plan import read_plan
 from dosecalc.dicom.structures import read_structures
 from dosecalc.errors import DicomError, DosecalcError
@@ -55,8 +56,8 @@ class Case:
         Those of the plan.
     files : tuple of SourceFile
         Every file below the folder, with its SHA-256 and whether it was used.
-    doubts : tuple of str
-        What does not agree in whose files these are, and a person must confirm.
+    doubts : tuple of Doubt
+        What a person must confirm: whose files these are, on what the structures were drawn.
     notes : tuple of str
         What was ignored or decided; notes of the CT, structures, plan and doses
         are theirs and not repeated here.
@@ -71,7 +72,7 @@ class Case:
     doses: tuple[ImportedDose, ...]
     files: tuple[SourceFile, ...]
     notes: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
 
 def import_folder(
@@ -138,7 +139,8 @@ def _case(
 ) -> Case:
     found = scan_folder(place)
     identity = check_patient(found, same_patient)
-    notes = [*identity.doubts, *identity.notes]
+    told = Told(list(identity.notes), [Doubt("patient", one) for one in identity.doubts])
+    notes = told.notes
     plan_file = choose_plan(of_kind(found, "RTPLAN"), choice)
     plan = None
     if plan_file is not None:
@@ -149,10 +151,8 @@ def _case(
     structures = None
     if set_file is not None:
         structures = read_structures(dataset_of(set_file), where=set_file.source.name)
-    foreign = [f.source.name for f in found if f.source.kind == "not DICOM"]
-    series = choose_series(of_kind(found, "CT"), set_file, structures, choice, notes, foreign)
-    slices = [dataset_of(f) for f in series]
-    ct = read_ct(slices, position=position, one_patient=True) if slices else None
+    series = choose_series(_images(found), set_file, structures, choice, told)
+    ct = _ct(series, structures, position, told)
     check_frames(plan, structures, ct, notes)
     used = [f for f in (plan_file, set_file, *series) if f is not None]
     frame = frame_of(plan, structures, ct)
@@ -168,9 +168,36 @@ def _case(
         fraction_group=_group_number(plan_file, fraction_group),
         doses=doses,
         files=files,
-        notes=tuple(notes),
-        doubts=identity.doubts,
+        notes=(*(doubt.sentence for doubt in told.doubts), *notes),
+        doubts=tuple(told.doubts),
     )
+
+
+def _images(found: Sequence[FoundFile]) -> Images:
+    foreign = [f.source.name for f in found if f.source.kind == "not DICOM"]
+    return Images(of_kind(found, "CT"), of_kind(found, "other DICOM"), foreign)
+
+
+def _ct(
+    files: Sequence[FoundFile],
+    structures: StructureSet | None,
+    position: PatientPosition | None,
+    told: Told,
+) -> CtImage | None:
+    if not files:
+        return None
+    ct = read_ct([dataset_of(f) for f in files], position=position, checked=True)
+    sign = cone_beam_sign(dataset_of(files[0]))
+    if sign:
+        sentence = (
+            f"the images are cone-beam CT ({sign}): their CT numbers are not those of a CT scanner "
+            "and vary with scatter; use a HU curve measured for them, or override densities"
+        )
+        told.doubts.append(Doubt("CT numbers", sentence))
+    # A CT of several series goes by the name under which the structure set lists its images.
+    named = structures.image_series_uid if structures is not None else ""
+    listed = {text(dataset_of(f), "SeriesInstanceUID") for f in files}
+    return replace(ct, series_uid=named) if named in listed else ct
 
 
 def references_for(case: Case, *, beam_number: int | None = None) -> DoseReferences:

@@ -18,11 +18,18 @@ from dosecalc.dicom._common import text
 from dosecalc.dicom._names import in_other_letters, same_entry, same_name
 from dosecalc.errors import DicomError, InputError
 
-__all__ = ["Identity", "Person", "identify", "person_of"]
+__all__ = ["Doubt", "Identity", "Person", "identify", "person_of"]
 
 _SHOWN = 4
 # Of more persons than this, nothing is compared name by name.
 _MANY = 40
+
+
+class Doubt(NamedTuple):
+    """What a person must confirm before a dose is used, and the rule that asks for it."""
+
+    rule: str
+    sentence: str
 
 
 class Person(NamedTuple):

@@ -336,7 +336,10 @@ def _image_series(ds: Dataset, frame: str, where: str, notes: list[str]) -> str:
     drawn_on = [uid for uid, own in images.items() if own & named]
     if len(drawn_on) == 1:
         return drawn_on[0]
-    notes.append(f"drawn on one of {len(images)} image series, which one is not stated")
+    if drawn_on:
+        notes.append(f"drawn on {len(drawn_on)} image series")
+    else:
+        notes.append(f"drawn on one of {len(images)} image series, which one is not stated")
     return ""
 
 

@@ -14,10 +14,10 @@ from dosecalc.verify.tolerances import Commissioned
 
 __all__ = [
     "approval_findings",
+    "doubt_findings",
     "hu_curve_findings",
     "input_findings",
     "machine_findings",
-    "patient_findings",
 ]
 
 # So many voxels with the very largest CT number are no anatomy.
@@ -36,9 +36,9 @@ def approval_findings(plan: Plan) -> list[Finding]:
     return [Finding("approval", Outcome.REVIEW, "the plan file says that the plan was REJECTED")]
 
 
-def patient_findings(doubts: Iterable[str]) -> list[Finding]:
-    """Find files that differ in whose they are, though they were taken as one patient's."""
-    return [Finding("patient", Outcome.REVIEW, doubt) for doubt in doubts]
+def doubt_findings(doubts: Iterable[tuple[str, str]]) -> list[Finding]:
+    """Find what a person must confirm of the files that were read: pairs of rule and sentence."""
+    return [Finding(rule, Outcome.REVIEW, sentence) for rule, sentence in doubts]
 
 
 def machine_findings(
