@@ -26,9 +26,9 @@ class Planted:
 
     name : str
     plant : callable(folder)
-    rules : of which one at least has to speak; empty where the folder must be refused
+    rules : each of which has to speak; empty where the folder must be refused
     words : changes of the options
-    refusal : words of the message, where it must be refused
+    refusal : words of the message, where it must be refused: no other refusal counts
     """
 
     name: str
@@ -227,6 +227,11 @@ def _beside_the_target(dose: Dataset) -> None:
     dose.PixelData = frames.tobytes()
 
 
+def _half_prescribed(plan: Dataset) -> None:
+    for one in plan.DoseReferenceSequence:
+        one.TargetPrescriptionDose = str(round(float(one.TargetPrescriptionDose) / 2, 3))
+
+
 def _rejected(plan: Dataset) -> None:
     plan.ApprovalStatus = "REJECTED"
     plan.ReviewDate, plan.ReviewTime, plan.ReviewerName = "20260101", "120000", "SOMEBODY"
@@ -304,8 +309,9 @@ def _not_a_number(dose: Dataset) -> None:
     dose.DoseGridScaling = "NaN"
 
 
-DIFFERENCE = ("gamma", "dose in flat regions", "target mean", "point dose", "beam dose",
-              "single beam")  # fmt: skip
+# What an error of geometry that is not small does to any plan.
+DIFFERENCE = ("gamma", "local difference", "large difference")
+AGAINST_PLAN = "reference against plan"
 
 PLAN_ERRORS = (
     Planted("MU x 1.05", _each_beam(_times_mu(1.05)), ("target mean", "point dose")),
@@ -329,8 +335,8 @@ PLAN_ERRORS = (
         "leaf order reversed", _each_point(_devices(_leaves(lambda m: m[:, ::-1]))), DIFFERENCE
     ),
     Planted("isocentre +5 mm", _each_point(_isocentre), ("displacement",)),
-    Planted("Gy and cGy swapped", _dose(_scaling(100.0)), ("gamma",)),
-    Planted("fraction read as total", _dose(_scaling(1 / 30)), ("gamma",)),
+    Planted("Gy and cGy swapped", _dose(_scaling(100.0)), (AGAINST_PLAN, "gamma")),
+    Planted("fraction read as total", _dose(_scaling(1 / 30)), (AGAINST_PLAN, "gamma")),
     Planted("dose grid half a voxel off", _dose(_half_voxel), ("displacement",)),
     Planted("target partly outside the dose grid", _dose(_cut_grid), ("dose grid",)),
     Planted("beam dose read as plan dose", _dose(_summation("BEAM")), ("reference",)),
@@ -338,11 +344,24 @@ PLAN_ERRORS = (
     Planted(
         "both MLC banks 0.5 mm open", _each_point(_devices(_leaves(_both_banks))), ("single beam",)
     ),
-    Planted("no dose in 14 cm3 of an organ", _dose(_sphere(0.0, 15.0)), ("local difference",)),
-    Planted("three quarters of the dose there", _dose(_sphere(0.75, 25.0)), ("local difference",)),
+    Planted(
+        "no dose in 14 cm3 of an organ",
+        _dose(_sphere(0.0, 15.0)),
+        ("local difference", "large difference"),
+    ),
+    Planted(
+        "three quarters of the dose there",
+        _dose(_sphere(0.75, 25.0)),
+        ("local difference", "local dose"),
+    ),
+    Planted("dose of twice the prescription", _plan(_half_prescribed), (AGAINST_PLAN,)),
     Planted("dose that names no plan", _dose(_no_plan), ("reference",)),
     Planted("dose calculated in water", _dose(_in_water), ("reference",)),
-    Planted("dose grid beside the target", _dose(_beside_the_target), ("dose grid",)),
+    Planted(
+        "dose grid beside the target",
+        _dose(_beside_the_target),
+        refusal="no reference dose|no reference point",
+    ),
     Planted("a plan that was rejected", _plan(_rejected), ("approval",)),
     Planted("HFS labelled HFP", _position("HFP"), DIFFERENCE),
     Planted("HFS labelled FFS", _position("FFS"), DIFFERENCE),

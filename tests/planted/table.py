@@ -15,7 +15,7 @@ from pathlib import Path
 from dosecalc.errors import DosecalcError
 from tests.planted.errors import CLIPPED, DICOM_ERRORS, PLAN_ERRORS, Planted
 from tests.planted.patients import Patient, lung_patient, thorax_patient
-from tests.planted.test_planted_errors import planted_in, spoken
+from tests.planted.verifying import planted_in, spoken
 
 
 def found(patient: Patient, error: Planted, place: Path) -> str:

@@ -9,17 +9,12 @@ import pytest
 
 from dosecalc.verify.outcome import Outcome
 from tests.planted.errors import PLAN_ERRORS
-from tests.planted.patients import Patient, arc_patient
-from tests.planted.test_planted_errors import planted_in, spoken, verified
+from tests.planted.patients import Patient
+from tests.planted.verifying import planted_in, spoken, verified
 
 # Its jaws are a square, its leaves are the same on both sides of the middle: others show in
 # `test_planted_errors`.
 NAMES = ("one MLC bank 1 mm off", "both MLC banks 0.5 mm open", "MU x 1.05", "isocentre +5 mm")
-
-
-@pytest.fixture(scope="module")
-def arc(tmp_path_factory: pytest.TempPathFactory) -> Patient:
-    return arc_patient(tmp_path_factory.mktemp("arc") / "patient")
 
 
 def test_the_right_arc_has_no_error_of_place(arc: Patient) -> None:
@@ -37,4 +32,4 @@ def test_errors_of_an_arc_are_found(arc: Patient, name: str, tmp_path: Path) -> 
     (error,) = (one for one in PLAN_ERRORS if one.name == name)
     found = planted_in(arc, error, tmp_path / "patient")
     assert found.outcome in (Outcome.REVIEW, Outcome.FAIL)
-    assert spoken(found) & set(error.rules)
+    assert spoken(found) >= set(error.rules)

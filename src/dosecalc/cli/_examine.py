@@ -159,10 +159,12 @@ def examine(
         beam_doses=beam_doses,
         beam_parts=_parts(prepared, calc, stages),
         reference=reference.dose,
+        reference_beams=reference.beams,
         others={o.engine: _calculated(prepared, o, stages)[0] for o in options.calcs[1:]},
         curve=prepared.curve,
         today=options.on,
         used_structures=_used_structures(calc),
+        beside=_beside(calc),
         recorded_used=calc.recorded_densities,
         filled_with=calc.inside,
         shared_inputs=(*_shared_inputs(calc), *reference.shared),
@@ -267,6 +269,12 @@ def _of_another(engine: str, options: CalcOptions) -> tuple[str, ...]:
 def _used_structures(options: CalcOptions) -> tuple[str, ...]:
     body = () if options.body in (None, "none") else (options.body,)
     return tuple(str(n) for n in (*body, *options.couch, *options.bolus, *options.overrides))
+
+
+def _beside(options: CalcOptions) -> tuple[str, ...]:
+    """Names of the structures that are body, couch or bolus."""
+    body = () if options.body in (None, "none") else (str(options.body),)
+    return (*body, *options.couch, *options.bolus)
 
 
 def _shared_inputs(options: CalcOptions) -> tuple[str, ...]:

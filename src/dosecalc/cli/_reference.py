@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,15 @@ from dosecalc.dicom import Case, DoseReferences, Person, identify, read_dose_fil
 from dosecalc.errors import DicomError, InputError
 from dosecalc.model import Dose, Plan
 from dosecalc.report.record import file_sha256
+from dosecalc.verify.evidence import beam_point, dose_at
 from dosecalc.verify.outcome import Finding, Outcome
 from dosecalc.verify.rules_inputs import doubt_findings
 
 __all__ = ["Reference", "find_reference"]
 
 _OWN = "dosecalc"
+# Doses of all beams make up that of the plan to this share.
+_SUMS_TO = 0.05
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Reference:
         That nothing ties the dose to the plan.
     shared : tuple of str
         What is not independent because of where the dose comes from.
+    beams : dict of beam number to Gy
+        Of one fraction at each beam's point, from the folder's doses of single beams.
     """
 
     dose: Dose | None
@@ -42,6 +47,7 @@ class Reference:
     notes: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     shared: tuple[str, ...] = ()
+    beams: dict[int, float] = field(default_factory=dict)
 
 
 def find_reference(
@@ -49,8 +55,8 @@ def find_reference(
 ) -> Reference:
     """Return the dose of a file, or else the folder's dose of the whole plan.
 
-    `same_patient` is why a file's dose is the patient's though it says otherwise, if the user
-    says so.
+    Doses of single beams in the folder come with it. `same_patient` is why a file's dose is
+    the patient's though it says otherwise, if the user says so.
 
     Raises
     ------
@@ -58,8 +64,20 @@ def find_reference(
         The file is of another patient or frame of reference; several doses of the plan; a dose
         that is not of the whole plan.
     """
-    if path is not None:
-        return _given(case, plan, path, same_patient)
+    found = _of_folder(case, plan) if path is None else _given(case, plan, path, same_patient)
+    if found.dose is None or plan.fractions is None:
+        return found
+    beams, findings, notes = _single_beams(case, plan, found.dose, plan.fractions)
+    return replace(
+        found,
+        beams=beams,
+        findings=(*found.findings, *findings),
+        notes=(*found.notes, *notes),
+    )
+
+
+def _of_folder(case: Case, plan: Plan) -> Reference:
+    """Return the folder's dose of the whole plan."""
     unreadable = [note for note in case.notes if note.startswith("dose left out")]
     plans = [one for one in case.doses if one.dose.summation == "PLAN"]
     if len(plans) > 1:
@@ -83,6 +101,48 @@ def find_reference(
     kinds = ", ".join(sorted({one.dose.summation for one in case.doses}))
     note = f"doses of the folder that are not of the whole plan were not used: {kinds}"
     return Reference(None, {"name": None}, (note,) if kinds else ())
+
+
+def _single_beams(
+    case: Case, plan: Plan, whole: Dose, fractions: int
+) -> tuple[dict[int, float], tuple[Finding, ...], tuple[str, ...]]:
+    """Doses of single beams at their points, one fraction; what is wrong with them; notes.
+
+    By DICOM the dose of a beam is that of all fractions; some systems write one. Where all beams
+    are there, their sum says which; else DICOM is believed, and a note says so.
+    """
+    given = {
+        one.references.beam_number: one.dose
+        for one in case.doses
+        if one.dose.summation == "BEAM" and one.references.plan_uid == plan.uid
+    }
+    numbers = {beam.number: beam for beam in plan.beams}
+    known = {n: dose for n, dose in given.items() if n in numbers}
+    if not known:
+        return {}, (), ()
+    point = _hottest(whole)
+    parts = [dose_at(dose, point) or 0.0 for dose in known.values()]
+    total, divided = dose_at(whole, point) or 0.0, fractions
+    note = "doses of single beams are taken for those of all fractions, as DICOM defines them"
+    if len(known) == len(numbers) and total > 0:
+        ratio = sum(parts) / total
+        note = "doses of single beams add up to the dose of the plan"
+        if fractions > 1 and abs(ratio * fractions - 1) < _SUMS_TO:
+            divided, note = 1, "doses of single beams add up to one fraction of the plan"
+        elif abs(ratio - 1) >= _SUMS_TO:
+            sentence = (
+                f"the doses of single beams add up to {100 * ratio:.0f} % of the plan's dose at "
+                "its maximum: they are not of one plan"
+            )
+            return {}, (Finding("reference against plan", Outcome.REVIEW, sentence),), ()
+    doses = {n: dose_at(dose, beam_point(numbers[n])) for n, dose in known.items()}
+    return {n: v / divided for n, v in doses.items() if v is not None}, (), (note,)
+
+
+def _hottest(dose: Dose) -> tuple[float, float, float]:
+    index = np.unravel_index(int(dose.gray.argmax()), dose.gray.shape)
+    x, y, z = dose.grid.position_of(np.array(index, dtype=np.float64))
+    return float(x), float(y), float(z)
 
 
 def _given(case: Case, plan: Plan, path: Path, same_patient: str | None) -> Reference:

@@ -35,13 +35,15 @@ class Evidence:
     reference : Dose or None
         Of the whole plan, Gy.
     reference_beams : mapping of beam number to Gy
-        The planning system's doses of one fraction at the same points, where known.
+        The planning system's doses of one fraction at each beam's point, from RTDOSE files of
+        single beams.
     others : mapping of engine name to Dose
     curve : HuCurve or None
         With which CT numbers became densities.
     today : date or None
         For models that may be used up to a day.
     used_structures : names of structures that shaped the phantom
+    beside : names of structures that are body, couch or bolus, which no dose has to hold
     recorded_used : bool
     filled_with : str or None
         Material that the body was filled with in place of the CT.
@@ -65,6 +67,7 @@ class Evidence:
     curve: HuCurve | None = None
     today: date | None = None
     used_structures: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     recorded_used: bool = False
     filled_with: str | None = None
     shared_inputs: tuple[str, ...] = ()

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from dosecalc.errors import InputError
-from dosecalc.model import Dose, Plan, Structure
-from dosecalc.verify import rules, rules_inputs, rules_plan
+from dosecalc.model import Dose, Plan
+from dosecalc.verify import (
+    rules,
+    rules_inputs,
+    rules_local,
+    rules_plan,
+    rules_reference,
+    rules_structures,
+)
+from dosecalc.verify.answers import inputs_without_answer, without_answer
 from dosecalc.verify.beam_fit import fit_beams
-from dosecalc.verify.difference import dose_difference, on_grid
+from dosecalc.verify.comparison import (
+    Places,
+    air_left_out,
+    gamma_of,
+    largest_difference,
+    places_of,
+    threshold,
+)
 from dosecalc.verify.evidence import Evidence
-from dosecalc.verify.gamma import GammaCriteria, GammaResult, gamma_index
+from dosecalc.verify.gamma import GammaResult
 from dosecalc.verify.mu_check import HandDose
 from dosecalc.verify.outcome import Finding, Outcome
 from dosecalc.verify.rows import beam_rows, by_hand, kind_of, point_rows, structure_rows
@@ -23,16 +35,12 @@ from dosecalc.verify.tolerances import Tolerances
 from dosecalc.verify.verification import (
     BeamRow,
     GoalRow,
-    Largest,
     PointRow,
     StructureRow,
     Verification,
 )
-from dosecalc.verify.where import deep_voxels, patient_voxels
 
 __all__ = ["NEVER_CHECKED", "judge"]
-
-Point = tuple[float, float, float]
 
 NEVER_CHECKED = (
     "the calibration of the accelerator: a wrong dose per MU in the room shows in no calculation",
@@ -77,19 +85,23 @@ def judge(
         sentence = "no dose of the planning system was given: nothing is compared with it"
         findings.append(Finding("reference", Outcome.REVIEW, sentence))
     else:
-        places = _places(evidence, reference, prescribed, tolerances)
-        gamma = _gamma(reference, calculated, prescribed, tolerances, places)
-        largest = _largest(reference, calculated, prescribed, evidence, places)
+        places = places_of(evidence, reference, prescribed, tolerances)
+        gamma = gamma_of(reference, calculated, prescribed, tolerances, places)
+        largest = largest_difference(reference, calculated, prescribed, evidence, places)
         compared, more = _compared(evidence, reference, gamma, prescribed, tolerances, places)
         findings += [
             *compared,
-            *rules.target_findings(rows, tolerances),
-            *rules.organ_findings(rows, prescribed, tolerances),
+            *rules_structures.target_findings(rows, tolerances),
+            *rules_structures.organ_findings(rows, prescribed, tolerances),
             *rules.point_findings(points, tolerances),
+            *rules_reference.reference_findings(
+                plan, reference, rows, points, beams, evidence.reference_beams, tolerances
+            ),
         ]
         not_done += more
     goals, more_findings = _goals(template, rows)
     findings += more_findings
+    not_done += without_answer(findings, compared=reference is not None)
     return Verification(
         label=evidence.label,
         plan=plan,
@@ -111,6 +123,7 @@ def judge(
         not_checked=(
             *NEVER_CHECKED,
             *not_done,
+            *inputs_without_answer(evidence),
             *_not_judged(hand),
             *_without_point(plan),
             *(() if template is not None else ("goals for organs: no template was given",)),
@@ -136,7 +149,9 @@ def _of_the_plan(
         *rules_inputs.approval_findings(plan),
         *rules_plan.prescription_findings(plan, rows, points, tolerances),
         *rules_plan.closure_findings(plan, tolerances),
-        *rules_plan.beam_findings(beams, {h.beam: h.situation for h in hand}, tolerances),
+        *rules_plan.beam_findings(
+            beams, {h.beam: h.situation for h in hand}, tolerances, evidence.reference_beams
+        ),
         *rules.engine_findings(evidence.calculated, tolerances),
         *rules_inputs.input_findings(
             evidence.structures,
@@ -145,7 +160,9 @@ def _of_the_plan(
             recorded_used=evidence.recorded_used,
             filled_with=evidence.filled_with,
         ),
-        *rules.coverage_findings(rows, compared=evidence.reference is not None),
+        *rules_structures.coverage_findings(
+            rows, compared=evidence.reference is not None, beside=evidence.beside
+        ),
         *_empty_targets(evidence),
         *rules_inputs.machine_findings(
             plan, evidence.machines, tolerances.commissioned, evidence.today
@@ -169,44 +186,13 @@ def _goals(
     return tuple(goals), [*findings, *_ambiguous(rows)]
 
 
-class _Places(NamedTuple):
-    """Points of the reference's grid.
-
-    patient : those in the patient
-    deep : those a build-up's depth below any surface
-    hot : those where the calculated dose reaches the threshold, whatever the reference has there
-    """
-
-    patient: NDArray[np.bool_]
-    deep: NDArray[np.bool_]
-    hot: NDArray[np.bool_]
-
-
-def _places(
-    evidence: Evidence, reference: Dose, prescribed: float, tolerances: Tolerances
-) -> _Places:
-    found = on_grid(evidence.calculated, reference.grid)
-    return _Places(
-        patient_voxels(evidence.phantom, reference.grid),
-        deep_voxels(evidence.phantom, reference.grid),
-        np.nan_to_num(found) >= _threshold(prescribed, tolerances),
-    )
-
-
-def _threshold(prescribed: float, tolerances: Tolerances) -> float:
-    """Dose from which points count, Gy."""
-    wanted = tolerances.gamma
-    full = prescribed if wanted.normalisation is None else wanted.normalisation
-    return wanted.threshold_percent / 100 * full
-
-
 def _compared(
     evidence: Evidence,
     reference: Dose,
     gamma: GammaResult,
     prescribed: float,
     tolerances: Tolerances,
-    places: _Places,
+    places: Places,
 ) -> tuple[list[Finding], tuple[str, ...]]:
     """Ask the rules on the distribution; also say what could not be asked."""
     flat = rules.distribution_findings(
@@ -215,21 +201,41 @@ def _compared(
     fitted, not_fitted = _single_beams(evidence, prescribed, tolerances, places)
     findings = [
         rules.gamma_finding(gamma, tolerances),
-        *rules.local_findings(gamma, places.deep, tolerances),
+        *rules_local.local_findings(gamma, places.deep, tolerances),
+        *_where(evidence, reference, prescribed, tolerances, places),
         *flat,
         *fitted,
     ]
     for name, dose in evidence.others.items():
-        own = _gamma(reference, dose, prescribed, tolerances, places)
+        own = gamma_of(reference, dose, prescribed, tolerances, places)
         findings.append(rules.gamma_finding(own, tolerances, f"gamma, {name}"))
         findings += rules.engine_findings(dose, tolerances, name)
-    asked = {one.rule for one in flat}
-    left = tuple(
-        f"{rule}: too few points lie where it looks"
-        for rule in ("dose in flat regions", "displacement")
-        if rule not in asked
-    )
-    return findings, (*_around(reference, prescribed, tolerances, places), *left, *not_fitted)
+    return findings, (*air_left_out(reference, prescribed, tolerances, places), *not_fitted)
+
+
+def _where(
+    evidence: Evidence, reference: Dose, prescribed: float, tolerances: Tolerances, places: Places
+) -> list[Finding]:
+    """Ask the rules on where doses differ."""
+    targets = [
+        one
+        for one in evidence.structures or ()
+        if not one.is_empty and kind_of(one, evidence.plan) == "target"
+    ]
+    spacing = None if evidence.ct is None else evidence.ct.grid.spacing[2]
+    both = (reference, places.difference)
+    return [
+        *rules_local.large_findings(*both, prescribed, places.inner, tolerances),
+        *rules_local.local_dose_findings(*both, prescribed, places.inner, tolerances),
+        *rules_local.target_part_findings(targets, *both, places.inner, tolerances, spacing),
+        *rules_local.uncovered_findings(
+            evidence.calculated,
+            reference,
+            evidence.phantom,
+            threshold(prescribed, tolerances),
+            tolerances,
+        ),
+    ]
 
 
 def _empty_targets(evidence: Evidence) -> list[Finding]:
@@ -286,7 +292,7 @@ def _without_point(plan: Plan) -> tuple[str, ...]:
 
 
 def _single_beams(
-    evidence: Evidence, prescribed: float, tolerances: Tolerances, places: _Places
+    evidence: Evidence, prescribed: float, tolerances: Tolerances, places: Places
 ) -> tuple[list[Finding], tuple[str, ...]]:
     """Errors of single beams, where each beam was calculated alone; and where there are none."""
     plan, reference = evidence.plan, evidence.reference
@@ -311,85 +317,3 @@ def _single_beams(
     if arcs:
         left = (f"place, width and collimator angle of beams {arcs}: they turn while they are on",)
     return rules.fit_findings(fitted, beams, tolerances), left
-
-
-def _around(
-    reference: Dose, prescribed: float, tolerances: Tolerances, places: _Places
-) -> tuple[str, ...]:
-    """Say how many points are left out because they lie in the air around the patient."""
-    counts = (reference.gray >= _threshold(prescribed, tolerances)) | places.hot
-    left_out = int(np.count_nonzero(counts & ~places.patient))
-    if not left_out:
-        return ()
-    return (
-        f"the dose in the air around the patient: {left_out} of {np.count_nonzero(counts)} points "
-        f"above {tolerances.gamma.threshold_percent:g} % lie there",
-    )
-
-
-def _gamma(
-    reference: Dose,
-    calculated: Dose,
-    prescribed: float,
-    tolerances: Tolerances,
-    places: _Places,
-) -> GammaResult:
-    wanted = tolerances.gamma
-    criteria = GammaCriteria(
-        wanted.dose_percent,
-        wanted.distance_mm,
-        wanted.local,
-        wanted.threshold_percent,
-        wanted.max_gamma,
-        prescribed if wanted.normalisation is None else wanted.normalisation,
-    )
-    return gamma_index(reference, calculated, criteria, within=places.patient, besides=places.hot)
-
-
-def _largest(
-    reference: Dose,
-    calculated: Dose,
-    prescribed: float,
-    evidence: Evidence,
-    places: _Places,
-) -> Largest | None:
-    found = dose_difference(
-        reference,
-        calculated,
-        normalisation=prescribed,
-        within=places.patient,
-        besides=places.hot,
-    )
-    if not found.points:
-        return None
-    return Largest(
-        point=found.worst_position,
-        reference_gy=found.worst_reference,
-        calculated_gy=found.worst_evaluated,
-        percent_of_prescription=found.worst_percent,
-        structures=tuple(
-            s.name for s in evidence.structures or () if _holds(s, found.worst_position)
-        ),
-    )
-
-
-def _holds(structure: Structure, point: Point) -> bool:
-    """Whether a point lies within the contours of the plane nearest to it."""
-    if structure.is_empty:
-        return False
-    nearest = min((c.z for c in structure.contours), key=lambda z: abs(z - point[2]))
-    planes = np.unique([c.z for c in structure.contours])
-    thick = float(np.diff(planes).max()) if planes.size > 1 else 5.0
-    if abs(nearest - point[2]) > thick / 2 + 0.1:
-        return False
-    inside = False
-    for contour in structure.contours:
-        if contour.z != nearest:
-            continue
-        x, y = contour.points.T
-        u, v = np.roll(x, -1), np.roll(y, -1)
-        above = (y > point[1]) != (v > point[1])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            crossing = x + (point[1] - y) * (u - x) / (v - y)
-        inside ^= bool(np.count_nonzero(above & (point[0] < crossing)) % 2)
-    return inside

@@ -136,15 +136,28 @@ def beam_rows(evidence: Evidence, hand: Sequence[HandDose]) -> tuple[BeamRow, ..
             collimator=_angles(beam, "collimator_deg"),
             couch=_angles(beam, "couch_deg"),
             point=beam_point(beam),
-            stated_gy=None if beam.dose_point is None else beam.prescribed_dose_gy,
-            reference_gy=evidence.reference_beams.get(beam.number),
+            stated_gy=_stated(beam),
+            reference_gy=evidence.reference_beams.get(beam.number, _stated(beam)),
             calculated_gy=dose_at(evidence.beam_doses[beam.number], beam_point(beam))
             if beam.number in evidence.beam_doses
             else None,
             by_hand_gy=tables.get(beam.number),
+            remark=_whence(beam, evidence),
         )
         for beam in evidence.plan.beams
     )
+
+
+def _stated(beam: Beam) -> float | None:
+    """Dose that the plan states for a beam at a point that it names."""
+    return None if beam.dose_point is None else beam.prescribed_dose_gy
+
+
+def _whence(beam: Beam, evidence: Evidence) -> str:
+    """Say where the planning system's dose of a beam was read."""
+    if beam.number in evidence.reference_beams:
+        return "reference: the beam's own RTDOSE"
+    return "" if _stated(beam) is None else "reference: as the plan states it"
 
 
 def _angles(beam: Beam, name: str) -> str:

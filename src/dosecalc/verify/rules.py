@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.ndimage import label
 
-from dosecalc.model import Beam, Dose, Grid, Phantom
+from dosecalc.model import Beam, Dose, Phantom
 from dosecalc.verify.beam_fit import BeamFit, BeamFits
 from dosecalc.verify.difference import on_grid
 from dosecalc.verify.displacement import dose_displacement
 from dosecalc.verify.gamma import GammaResult
 from dosecalc.verify.outcome import Finding, Outcome
+from dosecalc.verify.rules_local import FEWEST, local_findings, steepness
+from dosecalc.verify.rules_structures import coverage_findings, organ_findings, target_findings
 from dosecalc.verify.tolerances import Tolerances
-from dosecalc.verify.verification import PointRow, StructureRow
+from dosecalc.verify.verification import PointRow
 from dosecalc.verify.where import deep_voxels, patient_voxels
 
 __all__ = [
@@ -49,33 +49,6 @@ def gamma_finding(gamma: GammaResult, tolerances: Tolerances, what: str = "gamma
     return tolerances.limits["gamma"].finding(what, sentence, gamma.pass_percent)
 
 
-def local_findings(
-    gamma: GammaResult, deep: NDArray[np.bool_], tolerances: Tolerances
-) -> list[Finding]:
-    """Find the largest connected piece of the patient in which gamma is at its cap.
-
-    A pass rate hides an organ: 14 cm3 without any dose are 0.3 % of a thorax.
-
-    Parameters
-    ----------
-    deep : (nz, ny, nx) bool
-        Points that are looked at; at the surface the sizes of voxels alone make a difference.
-    """
-    capped = deep & (gamma.gamma >= gamma.criteria.max_gamma * (1 - 1e-6))
-    pieces, count = label(capped)
-    sizes = np.bincount(pieces.ravel(), minlength=2)[1:]
-    volume = float(sizes.max()) * gamma.grid.voxel_volume_cm3
-    sentence = f"no point below 2 cm has a gamma of {gamma.criteria.max_gamma:g} or more"
-    if count:
-        middle = np.argwhere(pieces == 1 + int(sizes.argmax())).mean(axis=0)
-        x, y, z = gamma.grid.position_of(middle)
-        sentence = (
-            f"gamma is {gamma.criteria.max_gamma:g} or more in {volume:.2f} cm3 in one piece, "
-            f"about x {x:.1f}, y {y:.1f}, z {z:.1f} mm"
-        )
-    return [tolerances.limits["local"].finding("local difference", sentence, volume)]
-
-
 def distribution_findings(
     reference: Dose,
     calculated: Dose,
@@ -89,8 +62,8 @@ def distribution_findings(
     findings = []
     flat = np.isfinite(found) & (given > _HIGH * prescribed_gy)
     flat &= patient_voxels(phantom, reference.grid)
-    flat &= _steepness(given, reference.grid) < _FLAT_PER_MM * prescribed_gy
-    if np.count_nonzero(flat) >= 20:
+    flat &= steepness(given, reference.grid) < _FLAT_PER_MM * prescribed_gy
+    if np.count_nonzero(flat) >= FEWEST:
         percent = 100 * float((found - given)[flat].mean()) / prescribed_gy
         findings.append(
             tolerances.limits["low_gradient"].finding(
@@ -110,84 +83,6 @@ def distribution_findings(
         f"(x {moved[0]:+.2f}, y {moved[1]:+.2f}, z {moved[2]:+.2f})"
     )
     findings.append(tolerances.limits["displacement"].finding("displacement", sentence, length))
-    return findings
-
-
-def _steepness(gray: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
-    """Size of the gradient, per mm."""
-    square = np.zeros_like(gray)
-    for axis, step in enumerate(grid.spacing[::-1]):
-        if gray.shape[axis] > 1:
-            square += np.gradient(gray, step, axis=axis) ** 2
-    return np.asarray(np.sqrt(square))
-
-
-def target_findings(rows: Iterable[StructureRow], tolerances: Tolerances) -> list[Finding]:
-    """Mean dose and D98 of the targets, calculated against reference."""
-    findings = []
-    for row in rows:
-        if row.kind != "target" or row.reference is None or row.calculated is None:
-            continue
-        name, a, b = row.structure.name, row.reference, row.calculated
-        for limit, what, one, other in (
-            ("target_mean", "mean", a.mean_gy, b.mean_gy),
-            ("target_d98", "D98", a.near_minimum_gy, b.near_minimum_gy),
-        ):
-            percent = 100 * (other / one - 1) if one > 0 else float("nan")
-            sentence = f"{name}: {what} {other:.2f} Gy, reference {one:.2f} Gy ({percent:+.1f} %)"
-            findings.append(tolerances.limits[limit].finding(f"target {what}", sentence, percent))
-    return findings
-
-
-def organ_findings(
-    rows: Iterable[StructureRow], prescribed_gy: float, tolerances: Tolerances
-) -> list[Finding]:
-    """Mean and D2 of all other structures, % of the prescription; the largest if none is beyond."""
-    findings = []
-    for row in rows:
-        if row.kind in ("target", "external") or row.reference is None or row.calculated is None:
-            continue
-        for what, one, other in (
-            ("mean", row.reference.mean_gy, row.calculated.mean_gy),
-            ("D2", row.reference.near_maximum_gy, row.calculated.near_maximum_gy),
-        ):
-            percent = 100 * (other - one) / prescribed_gy
-            sentence = (
-                f"{row.structure.name}: {what} {other:.2f} Gy, reference {one:.2f} Gy "
-                f"({percent:+.1f} % of the prescription)"
-            )
-            findings.append(tolerances.limits["organ"].finding("organ dose", sentence, percent))
-    beyond = [one for one in findings if one.outcome != Outcome.PASS]
-    return beyond or sorted(findings, key=lambda one: -abs(one.value or 0.0))[:1]
-
-
-def coverage_findings(rows: Sequence[StructureRow], *, compared: bool) -> list[Finding]:
-    """Structures that are not all within a dose grid, and targets that are not there.
-
-    A target's missing part fails.
-
-    Parameters
-    ----------
-    compared : bool
-        Whether there is a reference.
-    """
-    findings = []
-    for row in rows:
-        if row.kind not in ("target", "organ"):
-            continue
-        name = row.structure.name
-        worst = Outcome.FAIL if row.kind == "target" else Outcome.REVIEW
-        for what, dvh in (("calculated", row.calculated), ("reference", row.reference)):
-            if dvh is None and (compared or what == "calculated"):
-                sentence = f"{name} lies outside of the {what} dose"
-                findings.append(Finding("dose grid", worst, sentence))
-            elif dvh is not None and not dvh.is_complete:
-                share = 100 * dvh.outside_cm3 / dvh.total_cm3
-                sentence = f"{share:.2g} % of {name} lies outside of the {what} dose"
-                findings.append(Finding("dose grid", worst, sentence, share, "%"))
-    if not any(row.kind == "target" for row in rows):
-        sentence = "no structure is a target: target doses and coverage were not looked at"
-        findings.append(Finding("targets", Outcome.REVIEW, sentence))
     return findings
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "hu_curve_findings",
     "input_findings",
     "machine_findings",
+    "says_scanner",
 ]
 
 # So many voxels with the very largest CT number are no anatomy.
@@ -71,6 +72,14 @@ def machine_findings(
             sentence = f"{named} is commissioned for {entry.linac!r} until {entry.valid_until}"
             findings.append(Finding("machine model", Outcome.PASS, sentence))
     return findings
+
+
+def says_scanner(curve: HuCurve) -> bool:
+    """Whether a curve says anything of the scanner it was measured on."""
+    voltage = "" if curve.kvp is None else f"{curve.kvp:g}"
+    return any(
+        text.casefold() not in _NO_SCANNER for text in (curve.manufacturer, curve.model, voltage)
+    )
 
 
 def hu_curve_findings(curve: HuCurve | None, ct: CtImage | None) -> list[Finding]:

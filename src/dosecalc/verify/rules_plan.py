@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from dosecalc.model import Plan
 from dosecalc.verify.outcome import Finding, Outcome
@@ -10,6 +10,8 @@ from dosecalc.verify.tolerances import Tolerances
 from dosecalc.verify.verification import BeamRow, PointRow, StructureRow
 
 __all__ = ["beam_findings", "closure_findings", "prescription_findings"]
+
+Point = tuple[float, float, float]
 
 _SAME_POINT_MM = 1.0
 
@@ -48,15 +50,13 @@ def prescription_findings(
 def closure_findings(plan: Plan, tolerances: Tolerances) -> list[Finding]:
     """Doses that the plan states for its beams, times fractions, against what it prescribes.
 
-    Judged where the prescription is to the beams' own point or names no volume. A dose prescribed
-    to a volume need not be that at a point: then the number is shown.
+    Judged where both are said to be at one and the same point. A dose prescribed to a volume, or
+    to nothing that the plan names, need not be that at a point: then the number is shown.
     """
     stated = [b.prescribed_dose_gy for b in plan.beams if b.prescribed_dose_gy is not None]
     wanted = [p for p in plan.prescriptions if p.kind != "ORGAN_AT_RISK" and p.dose_gy > 0]
-    points = {b.dose_point for b in plan.beams}
-    if len(stated) < len(plan.beams) or len(points) != 1 or not wanted or plan.fractions is None:
+    if len(stated) < len(plan.beams) or not wanted or plan.fractions is None:
         return []
-    (point,) = points
     one = max(wanted, key=lambda p: p.dose_gy)
     total = plan.fractions * sum(stated)
     percent = 100 * (total / one.dose_gy - 1)
@@ -64,22 +64,31 @@ def closure_findings(plan: Plan, tolerances: Tolerances) -> list[Finding]:
         f"the plan states {sum(stated):.3f} Gy a fraction x {plan.fractions} fractions = "
         f"{total:.2f} Gy for its beams, {one.dose_gy:g} Gy prescribed ({percent:+.1f} %)"
     )
-    to_volume = one.structure_number is not None
-    elsewhere = (
-        point is not None
-        and one.point is not None
-        and (max(abs(a - b) for a, b in zip(point, one.point, strict=True)) > _SAME_POINT_MM)
-    )
-    if to_volume or elsewhere:
+    if not all(_is_at(beam.dose_point, one.point) for beam in plan.beams):
         sentence += "; not judged"
         return [Finding("closure", Outcome.PASS, sentence, percent, "%", judged=False)]
     return [tolerances.limits["closure"].finding("closure", sentence, percent)]
 
 
+def _is_at(point: Point | None, other: Point | None) -> bool:
+    """Whether two points are known and one."""
+    return (
+        point is not None
+        and other is not None
+        and max(abs(a - b) for a, b in zip(point, other, strict=True)) <= _SAME_POINT_MM
+    )
+
+
 def beam_findings(
-    beams: Iterable[BeamRow], situations: Mapping[int, str], tolerances: Tolerances
+    beams: Iterable[BeamRow],
+    situations: Mapping[int, str],
+    tolerances: Tolerances,
+    of_files: Collection[int] = (),
 ) -> list[Finding]:
-    """Beams without MU; doses of single beams against the plan's and against the hand check."""
+    """Beams without MU; doses of single beams against the plan's, the reference's and the tables'.
+
+    of_files : numbers of beams whose reference dose comes from an RTDOSE of their own
+    """
     findings = []
     for beam in beams:
         name = f"beam {beam.number} ({beam.name})"
@@ -95,6 +104,13 @@ def beam_findings(
             sentence = (
                 f"{name}: {value:.3f} Gy a fraction at its point, the plan states "
                 f"{beam.stated_gy:.3f} Gy ({percent:+.1f} %)"
+            )
+            findings.append(tolerances.limits["beam_dose"].finding("beam dose", sentence, percent))
+        if beam.number in of_files and beam.reference_gy:
+            percent = 100 * (value / beam.reference_gy - 1)
+            sentence = (
+                f"{name}: {value:.3f} Gy a fraction at its point, its RTDOSE has "
+                f"{beam.reference_gy:.3f} Gy ({percent:+.1f} %)"
             )
             findings.append(tolerances.limits["beam_dose"].finding("beam dose", sentence, percent))
         if beam.by_hand_gy is not None and beam.by_hand_gy > 0:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_fill_holes, distance_transform_edt
 
+from dosecalc.data.electrons import water_to_medium
 from dosecalc.model import Grid, Phantom
 
-__all__ = ["deep_voxels", "patient_voxels"]
+__all__ = ["SKIN_MM", "deep_voxels", "patient_voxels", "stopping_ratio"]
+
+SKIN_MM = 5.0
+"""Above this depth the sizes of voxels alone change a dose that builds up."""
+
+_Value = TypeVar("_Value", np.bool_, np.float64)
 
 # g/cm3: well above air, well below any lung.
 _AIR = 0.05
@@ -23,14 +31,15 @@ def patient_voxels(phantom: Phantom, grid: Grid) -> NDArray[np.bool_]:
     Air that matter encloses within its axial plane (windpipe, lung, bowel) is the patient's;
     air that reaches an edge of the plane is not, nor are voxels beside that air with less than
     half a tissue's density: the surface cuts them, and their centres lie in the air. Beyond the
-    phantom nothing is known to be air, so voxels there count as the patient's.
+    phantom a voxel is what the nearest voxel of the phantom is: past a face that ends in air
+    there is air, past one that cuts the patient off there is more of him.
 
     Returns
     -------
     (nz, ny, nx) bool
     """
     inside = np.stack([_within(plane) for plane in phantom.density])
-    return _at_centres(inside, phantom.grid, grid, beyond=True)
+    return _at_centres(inside, phantom.grid, grid, beyond=None)
 
 
 def _within(density: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -40,18 +49,27 @@ def _within(density: NDArray[np.float32]) -> NDArray[np.bool_]:
     return np.asarray(held & ~(beside & (density < _HALF)))
 
 
-def deep_voxels(phantom: Phantom, grid: Grid) -> NDArray[np.bool_]:
-    """Voxels of `grid` that lie at least a build-up's depth within matter."""
+def deep_voxels(phantom: Phantom, grid: Grid, depth_mm: float = _BUILD_UP_MM) -> NDArray[np.bool_]:
+    """Voxels of `grid` that lie at least so deep within matter; a build-up's depth by default."""
     matter = np.pad(phantom.density > _AIR, 1)
     depth = distance_transform_edt(matter, sampling=phantom.grid.spacing[::-1])
-    inside = depth[1:-1, 1:-1, 1:-1] >= _BUILD_UP_MM
+    inside = depth[1:-1, 1:-1, 1:-1] >= depth_mm
     return _at_centres(inside, phantom.grid, grid, beyond=False)
 
 
+def stopping_ratio(phantom: Phantom, grid: Grid) -> NDArray[np.float64]:
+    """Dose to water over dose to medium at the voxels of `grid`; 1 beyond the phantom."""
+    ratios = water_to_medium(phantom.materials)[phantom.material]
+    return np.asarray(_at_centres(ratios, phantom.grid, grid, beyond=1.0), dtype=np.float64)
+
+
 def _at_centres(
-    values: NDArray[np.bool_], own: Grid, other: Grid, beyond: bool
-) -> NDArray[np.bool_]:
-    """Values of the voxels that hold the centres of another grid; `beyond` outside of all."""
+    values: NDArray[_Value], own: Grid, other: Grid, beyond: bool | float | None
+) -> NDArray[_Value]:
+    """Values of the voxels that hold the centres of another grid.
+
+    Outside of all it is `beyond`, or the value of the nearest voxel where that is None.
+    """
     known = np.ones((1, 1, 1), dtype=bool)
     held = []
     for k, axis in enumerate("zyx"):
@@ -59,4 +77,5 @@ def _at_centres(
         shape = [-1 if j == k else 1 for j in range(3)]
         known = known & ((place >= 0) & (place < values.shape[k])).reshape(shape)
         held.append(place.clip(0, values.shape[k] - 1))
-    return np.asarray(np.where(known, values[np.ix_(*held)], beyond))
+    nearest = values[np.ix_(*held)]
+    return np.asarray(nearest if beyond is None else np.where(known, nearest, beyond))

@@ -1,0 +1,118 @@
+"""Rules on structures: doses of targets and organs, and what lies outside of a dose."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from dosecalc.verify.outcome import Finding, Outcome
+from dosecalc.verify.tolerances import Tolerances
+from dosecalc.verify.verification import StructureRow
+
+__all__ = ["coverage_findings", "organ_findings", "target_findings"]
+
+# What is no part of the patient may lie outside of a dose; the body always does in part.
+_NO_TISSUE = ("BOLUS", "SUPPORT", "FIXATION")
+
+
+def target_findings(rows: Iterable[StructureRow], tolerances: Tolerances) -> list[Finding]:
+    """Mean, D98, D50 and D2 of the targets, calculated against reference."""
+    findings = []
+    for row in rows:
+        if row.kind != "target" or row.reference is None or row.calculated is None:
+            continue
+        name, a, b = row.structure.name, row.reference, row.calculated
+        for limit, what, one, other in (
+            ("target_mean", "mean", a.mean_gy, b.mean_gy),
+            ("target_d98", "D98", a.near_minimum_gy, b.near_minimum_gy),
+            ("target_d50", "D50", a.median_gy, b.median_gy),
+            ("target_d2", "D2", a.near_maximum_gy, b.near_maximum_gy),
+        ):
+            percent = 100 * (other / one - 1) if one > 0 else float("nan")
+            sentence = f"{name}: {what} {other:.2f} Gy, reference {one:.2f} Gy ({percent:+.1f} %)"
+            findings.append(tolerances.limits[limit].finding(f"target {what}", sentence, percent))
+    return findings
+
+
+def organ_findings(
+    rows: Iterable[StructureRow], prescribed_gy: float, tolerances: Tolerances
+) -> list[Finding]:
+    """Mean and D2 of all other structures, in two measures.
+
+    "organ dose" is in percent of the prescription, "organ own dose" in percent of the structure's
+    own dose, for differences that are large enough in Gy to matter. Any structure may be or touch
+    a serial organ, so D2 is judged of all. Of each measure the largest is given where none is
+    beyond its limit.
+    """
+    by_prescription: list[Finding] = []
+    by_own: list[Finding] = []
+    for row in rows:
+        if row.kind in ("target", "external") or row.reference is None or row.calculated is None:
+            continue
+        for what, one, other in (
+            ("mean", row.reference.mean_gy, row.calculated.mean_gy),
+            ("D2", row.reference.near_maximum_gy, row.calculated.near_maximum_gy),
+        ):
+            percent = 100 * (other - one) / prescribed_gy
+            doses = f"{row.structure.name}: {what} {other:.2f} Gy, reference {one:.2f} Gy"
+            by_prescription.append(
+                tolerances.limits["organ"].finding(
+                    "organ dose", f"{doses} ({percent:+.1f} % of the prescription)", percent
+                )
+            )
+            by_own.append(_own_dose(doses, one, other, tolerances))
+    return [*_worst(by_prescription), *_worst(by_own)]
+
+
+def _own_dose(doses: str, one: float, other: float, tolerances: Tolerances) -> Finding:
+    """Judge a dose by itself; one that should be nothing by its size."""
+    least, limit = tolerances.limits["organ_gray"], tolerances.limits["organ_own"]
+    difference = other - one
+    # Where either is next to nothing, a percentage is noise.
+    if min(one, other) <= 0.01 * abs(difference):
+        return least.finding("organ own dose", f"{doses} ({difference:+.2f} Gy)", difference)
+    percent = 100 * difference / one
+    sentence = f"{doses} ({percent:+.1f} %, {difference:+.2f} Gy)"
+    matters = least.judge(abs(difference)) != Outcome.PASS
+    return limit.finding(
+        "organ own dose", sentence, percent, judged=abs(percent) if matters else 0.0
+    )
+
+
+def _worst(findings: Sequence[Finding]) -> list[Finding]:
+    beyond = [one for one in findings if one.outcome != Outcome.PASS]
+    return beyond or sorted(findings, key=lambda one: -abs(one.value or 0.0))[:1]
+
+
+def coverage_findings(
+    rows: Sequence[StructureRow], *, compared: bool, beside: Collection[str] = ()
+) -> list[Finding]:
+    """Structures that are not all within a dose grid, and targets that are not there.
+
+    Every structure counts that is drawn in the patient, whatever its type says: many systems
+    write none. A target's missing part fails.
+
+    Parameters
+    ----------
+    compared : bool
+        Whether there is a reference.
+    beside : names of structures that are given as body, couch or bolus
+        Of them a part lies outside of any dose.
+    """
+    findings = []
+    for row in rows:
+        name = row.structure.name
+        if row.kind == "external" or row.structure.kind in _NO_TISSUE or name in beside:
+            continue
+        worst = Outcome.FAIL if row.kind == "target" else Outcome.REVIEW
+        for what, dvh in (("calculated", row.calculated), ("reference", row.reference)):
+            if dvh is None and (compared or what == "calculated"):
+                sentence = f"{name} lies outside of the {what} dose"
+                findings.append(Finding("dose grid", worst, sentence))
+            elif dvh is not None and not dvh.is_complete:
+                share = 100 * dvh.outside_cm3 / dvh.total_cm3
+                sentence = f"{share:.2g} % of {name} lies outside of the {what} dose"
+                findings.append(Finding("dose grid", worst, sentence, share, "%"))
+    if not any(row.kind == "target" for row in rows):
+        sentence = "no structure is a target: target doses and coverage were not looked at"
+        findings.append(Finding("targets", Outcome.REVIEW, sentence))
+    return findings

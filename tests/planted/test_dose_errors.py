@@ -1,0 +1,60 @@
+"""Errors of the reference's dose, each found by its own rules; right plans, none flagged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from dosecalc.verify.evidence import Evidence
+from dosecalc.verify.judgement import judge
+from dosecalc.verify.outcome import Outcome
+from dosecalc.verify.tolerances import load_tolerances
+from tests.planted.clean import CLEAN, Clean
+from tests.planted.doses import DOSE_ERRORS, DoseError, effect_of
+from tests.planted.verifying import spoken
+
+LIMITS = load_tolerances()
+
+
+def _on(name: str, *what: object, ident: str) -> object:
+    marks = (pytest.mark.samples,) if name == "lung" else ()
+    return pytest.param(name, *what, id=f"{name}: {ident}", marks=marks)
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [_on(name, e, ident=f"{e.name}, {e.size}") for e in DOSE_ERRORS for name in e.patients],
+)
+def test_errors_of_the_reference_are_found(
+    name: str, error: DoseError, evidence: Callable[[str], Evidence]
+) -> None:
+    right = evidence(name)
+    wrong = error.plant(right)
+    found = judge(wrong, LIMITS)
+    assert found.outcome in (Outcome.REVIEW, Outcome.FAIL)
+    assert spoken(found) >= set(error.rules)
+    # Only what matters is planted: nothing is proved by finding less.
+    effect = effect_of(right, wrong)
+    assert (
+        effect is None
+        or effect.matters
+        or "local dose" in error.rules
+        or ("target part" in error.rules)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "clean"), [_on(name, c, ident=c.name) for c in CLEAN for name in c.patients]
+)
+def test_right_plans_are_not_flagged(
+    name: str, clean: Clean, evidence: Callable[[str], Evidence]
+) -> None:
+    found = judge(clean.change(evidence(name)), LIMITS)
+    assert [f.sentence for f in found.findings if f.outcome != Outcome.PASS] == []
+    assert found.outcome == Outcome.PASS
+
+
+def test_there_are_as_many_as_the_requirement_asks_for() -> None:
+    assert len(DOSE_ERRORS) >= 30
+    assert sum(len(clean.patients) for clean in CLEAN) >= 20
