@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import stat
 from dataclasses import replace
 
 import numpy as np
@@ -28,6 +30,11 @@ energy_mev = 2.0
 ssd = 1000
 field = [-30, 30, -30, 30]
 """
+
+try:
+    import resource
+except ImportError:
+    resource = None
 
 PATIENT = ("--machine", "generic-6mv", "--hu-curve", "generic-120kvp", "--grid", "12")
 
@@ -196,3 +203,37 @@ def test_validation_passes_on_what_the_pencil_beam_warns_of(tmp_path, capsys):
     assert main(["validate", "--case", "S3", "--engine", "pencil-beam", "--no-progress"]) == PASSED
     shown = " ".join(capsys.readouterr().out.split())
     assert "matter below 0.6 g/cm3" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "folder", "file"), [((), 0o700, 0o600), (("--group-readable",), 0o750, 0o640)]
+)
+def test_only_the_owner_reads_a_dose_unless_told_otherwise(
+    recipe_run, tmp_path, words, folder, file
+):
+    """Doses, records and reports name patients; the umask of a shared machine is often 022."""
+    out = tmp_path / "out"
+    before = os.umask(0o000)
+    try:
+        calc = [*words, "calc", str(recipe_run[0]), "--grid", "15", "--no-progress"]
+        assert main([*calc, "--out", str(out)]) == PASSED
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(out.stat().st_mode) == folder
+    assert {stat.S_IMODE(one.stat().st_mode) for one in out.iterdir()} == {file}
+
+
+@pytest.mark.skipif(resource is None, reason="this system has no limits of the file size")
+def test_a_full_disk_is_a_refusal(recipe_run, tmp_path, capsys):
+    """No file may grow beyond 2 kB, which the dose does."""
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, usual[1]))
+    try:
+        words = ["calc", str(recipe_run[0]), "--out", str(tmp_path / "out"), "--no-progress"]
+        code = main(words)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    err = capsys.readouterr().err
+    assert (code, list(tmp_path.iterdir())) == (REFUSED, [])
+    assert "refused: " in err
+    assert "File too large" in err

@@ -36,6 +36,10 @@ def asked(job: Job) -> CalcOptions:
 NIGHT = Night("verify", "verification.json", WORDS, ("gamma",), lambda *_: {"gamma": 98.5}, asked)
 
 
+class Killed(BaseException):
+    """Nothing is done any more by what it goes through, as if the process had been killed."""
+
+
 class Cases:
     """Patients of one file each, and a command that ends as it is told."""
 
@@ -199,10 +203,21 @@ def test_an_interrupted_night_stops_and_goes_on(tmp_path: Path) -> None:
     assert cases.ran == ["b", "c"]
 
 
-def test_what_a_night_died_in_comes_last_in_the_next(tmp_path: Path) -> None:
+def test_a_night_that_is_ended_by_a_signal_says_so(tmp_path: Path) -> None:
+    """The exit that the signal became goes on; no row is left that says "started"."""
     cases = Cases(tmp_path, "a", "b")
     with pytest.raises(SystemExit):
-        cases.night(a=SystemExit("killed"))
+        cases.night(a=SystemExit(143))
+    assert cases.table()["a"]["outcome"] == "INTERRUPTED"
+    assert cases.table()["a"]["error"] == "ended by a signal"
+    assert "b" not in cases.table()
+    assert cases.night(a=0) == 0
+
+
+def test_what_a_night_died_in_comes_last_in_the_next(tmp_path: Path) -> None:
+    cases = Cases(tmp_path, "a", "b")
+    with pytest.raises(Killed):
+        cases.night(a=Killed())
     assert cases.table()["a"]["outcome"] == "started"
     assert cases.table("attention.csv")["a"]["outcome"] == "started"
     assert cases.night(a=0) == 0
@@ -212,8 +227,8 @@ def test_what_a_night_died_in_comes_last_in_the_next(tmp_path: Path) -> None:
 def test_a_case_that_went_on_without_its_night_has_its_times(tmp_path: Path) -> None:
     """A night that is killed leaves the process of the case it was at, which may finish it."""
     cases = Cases(tmp_path, "a")
-    with pytest.raises(SystemExit):
-        cases.night(a=SystemExit("killed"))
+    with pytest.raises(Killed):
+        cases.night(a=Killed())
     cases.write(cases.jobs.jobs[0], cases.out / "a", "PASS")
     assert cases.night() == 0
     assert cases.ran == []

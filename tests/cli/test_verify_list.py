@@ -230,6 +230,16 @@ def started(place: Path) -> Iterator[subprocess.Popen[str]]:
     process.wait()
 
 
+def test_a_night_that_is_terminated_ends_its_case(
+    place: Path, started: subprocess.Popen[str]
+) -> None:
+    """A scheduler's signal reaches the night alone, which passes it on."""
+    os.kill(started.pid, signal.SIGTERM)
+    assert started.wait() == 128 + signal.SIGTERM
+    assert rows(place)["c1"]["outcome"] == "INTERRUPTED"
+    assert sorted(p.name for p in (place / "out").iterdir()) == ["attention.csv", "summary.csv"]
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_night_that_was_ended_leaves_no_verdict(
     place: Path, started: subprocess.Popen[str], how: signal.Signals

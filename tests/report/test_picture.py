@@ -14,6 +14,7 @@ from matplotlib.text import Text
 from dosecalc.model import Dose
 from dosecalc.report._labels import Labels
 from dosecalc.report._planes import isodoses
+from dosecalc.report.drawn_names import drawn
 from dosecalc.report.picture import draw_result
 from dosecalc.report.tables import dose_table, structure_table
 from tests.report.test_result import GRID, linear, result, structure_set
@@ -32,6 +33,19 @@ def test_a_picture_is_an_a4_page_with_something_on_it(tmp_path):
 def test_the_same_result_gives_the_same_picture(tmp_path):
     first = draw_result(result(), tmp_path / "a.png").read_bytes()
     assert draw_result(result(), tmp_path / "b.png").read_bytes() == first
+
+
+@pytest.mark.parametrize("name", ["n" * 60_000, r"PTV$\frac$", "_PTV", "PTV\n\x00$5$"])
+def test_names_of_any_kind_are_drawn(name, tmp_path):
+    """60,000 letters took 15 minutes, and two dollar signs were read as a formula."""
+    shown = result(structures=structure_set())
+    named = tuple(
+        replace(one, structure=replace(one.structure, name=name)) for one in shown.structures
+    )
+    assert draw_result(replace(shown, structures=named, label=name), tmp_path / "p.png").is_file()
+    assert len(drawn(name)) <= 44
+    # Matplotlib takes a backslash and a dollar sign for a dollar sign.
+    assert drawn(name).replace(r"\$", "").count("$") == 0
 
 
 def test_a_dose_of_nothing_can_be_drawn(tmp_path):

@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -23,6 +24,7 @@ from dosecalc.cli._examine import VerifyOptions
 from dosecalc.cli._inputs import unchanged
 from dosecalc.cli._list import CaseList, Job
 from dosecalc.cli._lock import only_one
+from dosecalc.cli._machine import GROUP_READABLE, group_may_read
 from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._output import check_output
 from dosecalc.cli._recorded import recorded_options
@@ -109,9 +111,22 @@ def run_night(
         earlier = read_table(out / SUMMARY, night.all_columns, night.columns)
         rows = {job.name: earlier.get(job.name, {}) for job in cases.jobs} | earlier
         how = run or partial(_in_a_process, begun=begun)
-        if _run_all(night, cases, out, rows, force=force, run=how):
-            return max((_code(rows[job.name]) for job in cases.jobs), key=_WEIGHT.index), rows
+        try:
+            if _run_all(night, cases, out, rows, force=force, run=how):
+                return max((_code(rows[job.name]) for job in cases.jobs), key=_WEIGHT.index), rows
+        except SystemExit:
+            _leave_no_started(night, cases, out, rows)
+            raise
     return _INTERRUPTED, rows
+
+
+def _leave_no_started(night: Night, cases: CaseList, out: Path, rows: dict[str, Row]) -> None:
+    """Say in the tables of a night that is being ended which case it was at."""
+    for job in cases.jobs:
+        if rows[job.name].get("outcome") == STARTED:
+            rows[job.name] = _asked(job) | _ended(night, _INTERRUPTED, "ended by a signal")
+    names = [job.name for job in cases.jobs]
+    write_tables(out, night.all_columns, rows, names, cases.delimiter)
 
 
 def _make(out: Path) -> None:
@@ -268,7 +283,8 @@ def _in_a_process(
         stderr=subprocess.PIPE,
         encoding="utf-8",
         errors="replace",
-        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+        env=os.environ
+        | {"PYTHONIOENCODING": "utf-8", GROUP_READABLE: "1" if group_may_read() else "0"},
     )
     said = []
     try:
@@ -277,17 +293,27 @@ def _in_a_process(
             said.append(line)
             tell(line.strip())
         code = child.wait()
-    except BaseException:
-        # Ctrl-C reaches both; the child is given time to write what it has.
-        try:
-            child.wait(_SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+    except BaseException as error:
+        # Ctrl-C reaches both, and a command writes what it has; any other signal is passed on.
+        _end(child, ask=not isinstance(error, KeyboardInterrupt))
         raise
     if code < 0:
         said.append(f"ended by signal {-code}" + (", for want of memory?" if code == -9 else ""))
     return code, "".join(said)
+
+
+def _end(child: subprocess.Popen[str], *, ask: bool) -> None:
+    """Wait for a command that is ending, asking it to if need be, so that it leaves nothing."""
+    if not ask:
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(_SECONDS_TO_END)
+            return
+    child.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(_SECONDS_TO_END)
+        return
+    child.kill()
+    child.wait()
 
 
 def _asked(job: Job) -> Row:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -89,8 +90,10 @@ def _write(path: Path, columns: tuple[str, ...], rows: Iterable[Row], mark: str)
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "free space there" if full else "close it where it is open"
         raise InputError(
-            f"{path} cannot be written: {error.strerror or error}; close it where it is open"
+            f"{path} cannot be written: {error.strerror or error}; {advice}"
         ) from error
 
 

@@ -285,6 +285,8 @@ def _picture(rows: Iterable[StructureDvh], dose: Dose, kind: str) -> bytes:
     import numpy as np
     from matplotlib.figure import Figure
 
+    from dosecalc.report.drawn_names import drawn
+
     figure = Figure(figsize=(8, 5.5), layout="constrained")
     panel = figure.add_subplot()
     top = 0.0
@@ -292,7 +294,7 @@ def _picture(rows: Iterable[StructureDvh], dose: Dose, kind: str) -> bytes:
         if row.dvh is None:
             continue
         levels = np.linspace(0.0, row.dvh.maximum_gy, _LEVELS)
-        name = row.structure.name + ("" if row.dvh.is_complete else " (part)")
+        name = drawn(row.structure.name) + ("" if row.dvh.is_complete else " (part)")
         panel.plot(
             levels, row.dvh.percent_at_dose(levels), color=_COLOURS[i % len(_COLOURS)],
             ls=_DASHES[i % len(_DASHES)], lw=1.5, label=name,

@@ -7,17 +7,21 @@ else a crash (70).
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Sequence
-from types import FrameType
-from typing import NoReturn
 
 import click
 
 from dosecalc import __version__
+from dosecalc.cli._machine import (
+    GROUP_READABLE,
+    ended_by_signals,
+    kept_private,
+    let_group_read,
+    refusal_of_machine,
+    silence,
+)
 from dosecalc.cli.cache import cache_folder
 from dosecalc.cli.calc import calc
 from dosecalc.cli.compare import compare
@@ -44,11 +48,20 @@ PASSED, FAILED, REVIEW, REFUSED, CRASHED, INTERRUPTED = 0, 1, 2, 3, 70, 130
     "do), anything else a crash. Research software: not for clinical use without commissioning.",
 )
 @click.version_option(__version__, prog_name="dosecalc")
-def dosecalc() -> None:
+@click.option(
+    "--group-readable",
+    is_flag=True,
+    envvar=GROUP_READABLE,
+    help="Let the group read what is written; without it only its owner may, whatever the umask. "
+    f"{GROUP_READABLE}=1 in the environment does the same.",
+)
+def dosecalc(group_readable: bool) -> None:
     """Photon dose calculation for radiotherapy.
 
     Lengths are in mm, densities in g/cm3, doses in Gy, angles in degrees (IEC 61217).
     """
+    if group_readable:
+        let_group_read()
 
 
 for _command in (
@@ -82,9 +95,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder()))
     # A job that a scheduler ends leaves nothing half written behind.
-    before = None
-    if threading.current_thread() is threading.main_thread():
-        before = signal.signal(signal.SIGTERM, _ended)
+    with ended_by_signals(), kept_private():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run the command line; whatever leaves it becomes a sentence and an exit code."""
     try:
         code = dosecalc.main(
             args=None if arguments is None else list(arguments),
@@ -100,18 +116,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DosecalcError as error:
         click.echo(f"refused: {error}", err=True)
         return REFUSED
-    except Exception:
+    except Exception as error:
+        reason = refusal_of_machine(error)
+        if reason is not None:
+            silence(error)
+            click.echo(f"refused: {reason}", err=True)
+            return REFUSED
         click.echo(traceback.format_exc(), err=True)
         click.echo("This is a fault of dosecalc: please report it with the text above.", err=True)
         return CRASHED
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
     return code if isinstance(code, int) else PASSED
-
-
-def _ended(number: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

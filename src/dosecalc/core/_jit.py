@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from functools import wraps
+from threading import Lock
 from typing import Any
 
 import numba
@@ -46,6 +49,33 @@ def for_types(
     return overload(function, inline="always", jit_options=options)
 
 
+# Numba has several libraries for parallel loops, and one of them ends the whole process when two
+# Python threads begin a loop at once. A loop takes all cores, so that waiting costs nothing.
+_one_at_a_time = Lock()
+
+
+def _let_child_begin() -> None:
+    """Do not let a forked process wait for a loop of its parent."""
+    global _one_at_a_time
+    _one_at_a_time = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_child_begin)
+
+
 def jit_parallel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a thin driver with ``prange`` over serial compiled functions."""
-    return numba.njit(parallel=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+    """Compile a thin driver with ``prange`` over serial compiled functions.
+
+    It is for Python to call, from as many threads as there may be: they take turns. Compiled code
+    cannot call it.
+    """
+    compiled = numba.njit(parallel=True, **_OPTIONS)(function)
+
+    @wraps(function)
+    def driver(*arguments: Any) -> Any:
+        with _one_at_a_time:
+            return compiled(*arguments)
+
+    driver.py_func = function  # type: ignore[attr-defined]
+    return driver

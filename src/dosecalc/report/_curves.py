@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from dosecalc.report.drawn_names import drawn
 from dosecalc.report.result import Result, StructureResult
 
 __all__ = ["draw_dvh", "draw_profiles"]
@@ -42,7 +43,7 @@ def draw_dvh(result: Result, panel: Axes) -> str:
         if dvh is None:
             continue
         colour, dash = _STYLES[i % len(_STYLES)]
-        name = one.structure.name + ("" if dvh.is_complete else " (part)")
+        name = drawn(one.structure.name) + ("" if dvh.is_complete else " (part)")
         percent = 100 * dvh.volume_at_dose(levels) / dvh.inside_cm3
         width = 2.2 if one.is_target else 1.4
         panel.plot(levels, percent, color=colour, ls=dash, lw=width, label=name)
@@ -70,10 +71,12 @@ def _left_out(result: Result, curves: list[StructureResult]) -> str:
     parts = []
     if len(curves) > _MOST_CURVES:
         parts.append(f"{_MOST_CURVES} of {len(curves)} structures in the histogram")
-    outside = [s.structure.name for s in result.structures if s.dvh is None]
+    outside = [drawn(s.structure.name) for s in result.structures if s.dvh is None]
     if outside:
         parts.append(f"outside the dose grid: {', '.join(outside)}")
-    cut_off = [s.structure.name for s in curves if s.dvh is not None and not s.dvh.is_complete]
+    cut_off = [
+        drawn(s.structure.name) for s in curves if s.dvh is not None and not s.dvh.is_complete
+    ]
     if cut_off:
         parts.append(f"partly outside the dose grid: {', '.join(cut_off)}")
     return "; ".join(parts) + ("." if parts else "")

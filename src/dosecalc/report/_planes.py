@@ -13,6 +13,7 @@ from scipy.ndimage import distance_transform_edt
 from dosecalc.beam import beam_axes
 from dosecalc.model import Grid
 from dosecalc.report._labels import Labels
+from dosecalc.report.drawn_names import drawn
 from dosecalc.report.result import Result, cut
 
 __all__ = ["Isodose", "draw_planes", "isodoses"]
@@ -240,12 +241,12 @@ def _name_outlines(view: _View, result: Result, index: int, labels: Labels) -> N
             (float(x), float(y), float(d) * min(grid.spacing))
             for x, y, d in zip(across[columns], upward[rows], depth[rows, columns], strict=True)
         ]
-        if labels.within(room, one.structure.name):
+        if labels.within(room, drawn(one.structure.name)):
             continue
         rows, columns = np.nonzero(inside)
         chosen = [columns.argmax(), columns.argmin(), rows.argmax(), rows.argmin()]
         ends = [(float(across[columns[i]]), float(upward[rows[i]])) for i in chosen]
-        labels.beside(ends, one.structure.name, far=one.is_target)
+        labels.beside(ends, drawn(one.structure.name), far=one.is_target)
 
 
 def _draw_isodoses(

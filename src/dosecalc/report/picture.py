@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from dosecalc import __version__
 from dosecalc.report._curves import draw_dvh, draw_profiles
 from dosecalc.report._planes import Isodose, draw_planes, isodoses
+from dosecalc.report.drawn_names import drawn
 from dosecalc.report.result import Result
 
 __all__ = ["draw_result"]
@@ -49,7 +50,7 @@ def draw_result(result: Result, path: Path | str) -> Path:
         left_out = draw_dvh(result, panels[1][1])
     else:
         left_out = draw_profiles(result, panels[1][1])
-    figure.text(0.055, 0.975, result.label, fontsize=14, weight="bold", va="top")
+    figure.text(0.055, 0.975, drawn(result.label, 90), fontsize=14, weight="bold", va="top")
     figure.text(0.055, 0.94, _subtitle(result), fontsize=10, va="top")
     _draw_legend(figure, levels, full)
     footer = f"dosecalc {__version__}, {_NOT_FOR_CLINIC}. {left_out}"

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dosecalc.model import Grid
+from dosecalc.report.drawn_names import drawn
 from dosecalc.report.page.difference_colours import MARK_PERCENT, SCALE_PERCENT, difference_map
 from dosecalc.report.page.histogram import marker_place
 from dosecalc.report.page.viewer import drawn_structures
@@ -146,7 +147,7 @@ def _histograms(v: Verification, axes: Axes, words: Words) -> None:
             if dvh is None:
                 continue
             doses = np.linspace(0, dvh.maximum_gy, 200)
-            name = f"{one.number} {one.row.structure.name}"[:40]
+            name = f"{one.number} {drawn(one.row.structure.name)}"
             label = name if dash == "-" or one.row.calculated is None else None
             axes.plot(
                 doses, dvh.percent_at_dose(doses), dash, color=one.colour, lw=1.2, label=label
