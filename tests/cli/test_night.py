@@ -23,6 +23,7 @@ from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._recorded import options_record
 from dosecalc.errors import InputError
 from dosecalc.report.record import file_sha256, program
+from dosecalc.report.seal import sealed
 
 WORDS = {0: "PASS", 1: "FAIL", 2: "REVIEW", 3: "REFUSED", 70: "CRASHED", 130: "INTERRUPTED"}
 LIST_COLUMNS = (*COLUMNS, Column("template", "--template", "file"))
@@ -87,7 +88,7 @@ class Cases:
         }
         values = {"schema": "dosecalc-verification/1", "case": job.name, "outcome": outcome,
                   "findings": [], "record": record}  # fmt: skip
-        (out / "verification.json").write_text(json.dumps(values))
+        (out / "verification.json").write_text(json.dumps(sealed(values)))
 
     def night(self, **ends: int | BaseException) -> int:
         self.ends.update(ends)
@@ -166,7 +167,9 @@ def test_what_changed_is_done_again(tmp_path: Path, what: str) -> None:
         values = json.loads((out / "verification.json").read_text())
         if what == "version":
             values["record"]["program"]["version"] = "0.0.9"
-        (out / "verification.json").write_text("{" if what == "record" else json.dumps(values))
+        (out / "verification.json").write_text(
+            "{" if what == "record" else json.dumps(sealed(values))
+        )
     assert cases.night() == 0
     assert cases.ran == ["a"]
 

@@ -13,6 +13,7 @@ from dosecalc.dicom import DoseReferences, Subject, import_folder, write_dose, w
 from dosecalc.errors import InputError
 from dosecalc.model import Beam, ControlPoint, Dose, Grid, PatientPosition, Plan
 from dosecalc.report.page.words import load_words
+from dosecalc.verify.foreign import write_npz_dose
 from dosecalc.verify.outcome import Outcome
 
 SUBJECT = Subject("P1", "Reference^Test", "1.2.3")
@@ -94,3 +95,18 @@ def test_a_reference_in_water_is_found(folder: Path, values: list[str], words: s
             french = load_words("fr").sentence(one.sentence)
             assert "dans l'eau" in french
             assert "water" not in french
+
+
+def test_a_reference_of_one_fraction_keeps_its_relative_uncertainty(folder: Path) -> None:
+    """2 +- 0.1 Gy in each of 25 fractions are 50 +- 2.5 Gy."""
+    case = import_folder(folder)
+    assert case.plan is not None and case.plan.fractions == 25
+    gray, spread = np.full(GRID.shape, 2.0), np.full(GRID.shape, 0.1)
+    one = Dose(GRID, gray, "medium", uncertainty=spread, summation="FRACTION")
+    path = write_npz_dose(one, folder.parent / "reference.npz")
+    found = find_reference(case, case.plan, path)
+    assert found.dose is not None and found.dose.uncertainty is not None
+    assert found.dose.summation == "PLAN"
+    np.testing.assert_allclose(found.dose.gray, 50.0, rtol=1e-6)
+    np.testing.assert_allclose(found.dose.uncertainty, 2.5, rtol=1e-6)
+    assert any("multiplied by 25" in note for note in found.notes)

@@ -14,11 +14,20 @@ import pytest
 
 from dosecalc.cli import _reproduce
 from dosecalc.cli._examine import VerifyOptions
+from dosecalc.cli._inputs import Found, find_inputs
 from dosecalc.cli._options import CalcOptions
-from dosecalc.cli.main import FAILED, INTERRUPTED, PASSED, REFUSED, main
+from dosecalc.cli._recorded import recorded_options
+from dosecalc.cli._repeated import repeat_of_files, repeat_of_values
+from dosecalc.cli._show import Stages
+from dosecalc.cli._verify import verify_case
+from dosecalc.cli.main import FAILED, INTERRUPTED, PASSED, REFUSED, REVIEW, main
 from dosecalc.errors import InputError
 from dosecalc.patient.overrides import Override
-from dosecalc.report.record import to_json
+from dosecalc.report.record import file_sha256, to_json
+from dosecalc.report.record_file import RecordFile, open_record
+from dosecalc.report.seal import sealed
+from dosecalc.verify.repeated_values import SAME
+from dosecalc.verify.verification import Verification
 from tests.cli.conftest import COARSE
 
 RECIPE = "water-6mv-10x10"
@@ -98,10 +107,11 @@ def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return dict(json.loads(capsys.readouterr().out))
 
 
-def rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+def rewrite(path: Path, change: Callable[[dict[str, Any]], object], *, seal: bool = True) -> None:
+    """Falsify a record; whoever knows how seals it anew."""
     values = json.loads(path.read_text())
     change(values)
-    path.write_text(to_json(values))
+    path.write_text(to_json(sealed(values) if seal else values))
 
 
 @pytest.mark.parametrize(
@@ -208,10 +218,21 @@ def test_what_was_altered_or_is_missing_is_refused(
 def rewrite_places(record: Path) -> None:
     """Leave the record nothing but relative paths, as on a machine without the original tree."""
 
+    page = record.with_name("report.html")
+    text = page.read_text(encoding="utf-8")
+
     def forget(values: dict[str, Any]) -> None:
+        nonlocal text
         asked = values["record"]["choices"]["options"]
         for one in (asked, *asked["files"]):
-            one["place"]["absolute"] = "/nowhere/" + Path(one["place"]["absolute"]).name
+            was, now = one["place"]["absolute"], "/nowhere/" + Path(one["place"]["absolute"]).name
+            one["place"]["absolute"] = now
+            # The report shows the record, so that it was written on that machine too.
+            for mark in ('"', "&quot;", "&#34;"):
+                key = f"{mark}absolute{mark}: {mark}"
+                text = text.replace(f"{key}{was}{mark}", f"{key}{now}{mark}")
+        page.write_text(text, encoding="utf-8")
+        values["record"]["outputs_sha256"]["report.html"] = file_sha256(page)
 
     rewrite(record, forget)
 
@@ -260,6 +281,151 @@ def test_a_prettier_verdict_is_not_equal(tree: Path, capsys: pytest.CaptureFixtu
     assert shown["verdict"]["changes"]
 
 
+def of(values: dict[str, Any], *keys: object) -> Any:
+    found: Any = values
+    for key in keys:
+        found = found[key]
+    return found
+
+
+def put(*keys: object, value: object) -> Callable[[dict[str, Any]], object]:
+    def change(values: dict[str, Any]) -> None:
+        of(values, *keys[:-1])[keys[-1]] = value
+
+    return change
+
+
+def named(values: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    return next(one for one in values if one["name"] == name)
+
+
+def nicer_sentence(values: dict[str, Any]) -> None:
+    one = next(f for f in values["findings"] if f["rule"] == "target mean")
+    one["sentence"] = one["sentence"].replace("mean ", "mean 1", 1)
+
+
+FALSIFIED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "median dose": lambda v: named(v["structures"], "PTV")["calculated"].update(D50_gy=31.0),
+    "median of the run": lambda v: named(v["record"]["structures"], "PTV").update(D50=31.0),
+    "a curve": lambda v: of(v, "structures", 1, "reference", "curve_gy").__setitem__(7, 60.0),
+    "gamma rate": put("gamma", "pass_percent", value=99.9),
+    "gamma's finding": lambda v: next(f for f in v["findings"] if f["rule"] == "gamma").update(
+        value=99.9
+    ),
+    "a sentence": nicer_sentence,
+    "a limit": lambda v: v["findings"][0].update(review=70.0),
+    "a source": lambda v: v["findings"][0].update(source="AAPM TG-999"),
+    "the patient's name": put("record", "patient", "name", value="Other^Person"),
+    "the case": put("case", value="OTHER"),
+    "a structure's name": put("structures", 0, "name", value="BODY2"),
+    "MU of a beam": put("record", "plan", "beams", 0, "mu", value=90.0),
+    "MU in the table": put("beams", 0, "mu", value=90.0),
+    "largest difference": put("largest_difference", "reference_gy", value=1.0),
+    "a caveat": lambda v: v["caveats"].pop(),
+    "what was not checked": lambda v: v["not_checked"].pop(),
+    "an input": lambda v: v["record"]["inputs"][0].update(uid="1.2.3"),
+    "the HU curve's name": put("record", "choices", "hu_curve", "name", value="measured"),
+    "engine setting": put("record", "engine", "settings", "directions", value=512),
+    "the maximum": put("record", "dose", "maximum", value=40.0),
+    "goals": lambda v: v["goals"][0].update(calculated=0.01),
+}
+
+
+@pytest.mark.parametrize("what", FALSIFIED)
+def test_a_falsified_value_is_not_equal(
+    what: str,
+    tree: Path,
+    done_again: Again,
+) -> None:
+    """Sealed anew by somebody who knows how: what was calculated says otherwise."""
+    record = tree / "out" / "verification.json"
+    rewrite(record, FALSIFIED[what], seal=False)
+    assert open_record(record).broken_seal() is not None
+    rewrite(record, lambda values: values)
+    falsified = open_record(record)
+    assert falsified.broken_seal() is None
+    found, new, _ = done_again
+    changes = repeat_of_values(falsified, new, found, SAME)
+    assert len(changes) == 1, changes
+
+
+Again = tuple[Found, RecordFile, Verification]
+
+
+@pytest.fixture(scope="module")
+def done_again(verified: Path, tmp_path_factory: pytest.TempPathFactory) -> Again:
+    """Return the verification done again, once for all records that are compared with it."""
+    place = tmp_path_factory.mktemp("again")
+    record = open_record(verified)
+    found = find_inputs(record, recorded_options(record), None, place / "staging")
+    (place / "new").mkdir()
+    assert isinstance(found.options, VerifyOptions)
+    made = verify_case(found.options, place / "new", Stages(shown=False))
+    return found, open_record(place / "new"), made.verification
+
+
+def test_nothing_falsified_is_equal(tree: Path, done_again: Again) -> None:
+    found, new, made = done_again
+    assert repeat_of_values(open_record(tree / "out"), new, found, SAME) == ()
+    files = repeat_of_files(open_record(tree / "out"), new, made, SAME)
+    assert [one.said for one in files] == ["identical, bit for bit"] * 3
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.pdf"])
+def test_a_falsified_report_with_a_new_hash_is_not_equal(
+    name: str, tree: Path, done_again: Again
+) -> None:
+    report = tree / "out" / name
+    content = report.read_bytes()
+    shown = b"mean " if name.endswith(".html") else b"/CreationDate"
+    assert shown in content
+    report.write_bytes(content.replace(shown, shown[:-1] + b"X", 1))
+    hashes = {name: file_sha256(report)}
+    record = tree / "out" / "verification.json"
+    rewrite(record, lambda values: values["record"]["outputs_sha256"].update(hashes))
+    _, new, made = done_again
+    files = repeat_of_files(open_record(record), new, made, SAME)
+    assert [one.name for one in files if one.equal is False] == [name]
+
+
+def test_a_record_is_sealed_when_it_is_written(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody has signed yet; reproduce and sign refuse what was altered, or lost its seal."""
+    who = ("--name", "A. Physicist", "--decision", "accepted", "--reason", "a test")
+    record = tree / "out" / "verification.json"
+    whole = record.read_text()
+    seal = json.loads(whole)["seal"]
+    # The order and the layout of the file are no contents.
+    record.write_text(json.dumps(json.loads(whole), sort_keys=True))
+    assert main(["sign", str(record), "--check", "--seal", seal[:8]]) == REVIEW
+    rewrite(record, put("record", "patient", "id", value="2"), seal=False)
+    for words in (["sign", str(record), *who], ["reproduce", str(record)]):
+        capsys.readouterr()
+        assert main(words) == REFUSED
+        assert "verification.json was altered since it was written" in capsys.readouterr().err
+    # Sealed anew: against the seal that was noted, it shows.
+    rewrite(record, lambda values: values)
+    assert main(["sign", str(record), "--check", "--seal", seal[:8]]) == FAILED
+    rewrite(record, lambda values: values.pop("seal"), seal=False)
+    for words in (["sign", str(record), *who], ["reproduce", str(record)]):
+        assert main(words) == REFUSED
+        assert "has no seal" in capsys.readouterr().err
+
+
+def test_a_value_beyond_its_own_limit_is_not_signed(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def worse(values: dict[str, Any]) -> None:
+        next(f for f in values["findings"] if f["rule"] == "gamma")["value"] = 80.0
+
+    rewrite(tree / "out" / "verification.json", worse)
+    who = ("--name", "A. Physicist", "--decision", "accepted", "--reason", "a test")
+    assert main(["sign", str(tree / "out"), *who]) == REFUSED
+    error = capsys.readouterr().err
+    assert "gamma is PASS, its value 80 and limits (review 95.0, fail 90.0)" in error
+
+
 def test_a_record_altered_after_a_decision_is_refused(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -272,16 +438,18 @@ def test_a_record_altered_after_a_decision_is_refused(
 
 
 def test_versions_and_models_that_differ_are_named(
-    tree: Path, capsys: pytest.CaptureFixture[str]
+    patient: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def older(values: dict[str, Any]) -> None:
-        run = values["record"]
-        run["program"]["version"] = "0.0.9"
-        run["physical_data_sha256"]["materials.json"] = "0" * 64
-        next(iter(run["machine_models"].values()))["machine_sha256"] = "1" * 64
+        values["program"]["version"] = "0.0.9"
+        values["physical_data_sha256"]["materials.json"] = "0" * 64
+        next(iter(values["machine_models"].values()))["machine_sha256"] = "1" * 64
 
-    rewrite(tree / "out" / "verification.json", older)
-    assert again(tree / "out", "--json") == PASSED
+    words = ["calc", str(patient), *COARSE, "--out", str(tmp_path / "out"), "--no-progress"]
+    assert main(words) == PASSED
+    rewrite(tmp_path / "out" / "run.json", older)
+    capsys.readouterr()
+    assert again(tmp_path / "out", "--json") == PASSED
     named = " | ".join(told(capsys)["differences"])
     assert "dosecalc: 0.0.9, now " in named
     assert "physical data materials.json: SHA-256 000000000000, now SHA-256" in named
@@ -421,8 +589,6 @@ def test_a_dose_of_one_voxel_off_is_seen(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A recorded dose that somebody changed together with its hash in the record."""
-    from dosecalc.report.record import file_sha256
-
     out = tmp_path / "out"
     words = ["--grid", "10", "--engine", "pencil-beam", "--out", str(out), "--no-progress"]
     assert main(["calc", RECIPE, *words]) == 0

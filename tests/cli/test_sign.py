@@ -16,6 +16,7 @@ from dosecalc.report import decisions as module
 from dosecalc.report.decisions import DECISIONS_FILE
 from dosecalc.report.page.build import page_text
 from dosecalc.report.record import file_sha256
+from dosecalc.report.seal import sealed
 from dosecalc.verify.outcome import Finding, Outcome
 from tests.report import verifications
 
@@ -34,7 +35,7 @@ def verification(folder: Path, outcome: str = "REVIEW") -> Path:
         "findings": [{"rule": "gamma", "outcome": outcome, "sentence": "91 % pass"}],
         "record": {"outputs_sha256": {"RTDOSE.dcm": file_sha256(folder / "RTDOSE.dcm")}},
     }
-    (folder / "verification.json").write_text(json.dumps(values))
+    (folder / "verification.json").write_text(json.dumps(sealed(values)))
     return folder
 
 
@@ -89,9 +90,9 @@ def test_a_decision_names_who_what_why_and_on_what(
 def test_decisions_are_added_and_chained(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(folder) == REVIEW
     told = capsys.readouterr().out
-    # Nothing holds the record's own hash yet, so that nobody can say that it is unaltered.
+    # Whoever seals an altered record anew shows against a seal that was noted only.
     assert "Nobody has decided" in told and "are unaltered" not in told
-    assert "cannot be told before a first decision" in told
+    assert "fits its seal" in told
     assert main(["sign", str(folder), "--check", "--json"]) == REVIEW
     assert json.loads(capsys.readouterr().out)["bound"] is False
     assert decide(folder, "rejected") == PASSED
@@ -196,7 +197,7 @@ def test_an_outcome_that_its_findings_do_not_bear_is_not_signed(
 
 def rewrite(folder: Path, **changes: object) -> None:
     values = json.loads((folder / "verification.json").read_text())
-    (folder / "verification.json").write_text(json.dumps(values | changes))
+    (folder / "verification.json").write_text(json.dumps(sealed(values | changes)))
 
 
 @pytest.mark.parametrize(
@@ -295,7 +296,7 @@ def test_a_calculation_can_be_decided_on(
         "case": "water",
         "outputs_sha256": {"dose.npz": file_sha256(tmp_path / "dose.npz")},
     }
-    (tmp_path / "run.json").write_text(json.dumps(values))
+    (tmp_path / "run.json").write_text(json.dumps(sealed(values)))
     assert decide(tmp_path) == PASSED
     assert "judged nothing" in capsys.readouterr().out
     assert entries(tmp_path)[0]["outcome"] is None

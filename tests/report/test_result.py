@@ -107,6 +107,23 @@ def test_structures_have_histograms_or_a_remark():
     assert "outside the dose grid" in found["elsewhere"].remark
 
 
+def test_the_record_counts_voxels_and_states_the_histograms_own_ends():
+    """A box of 12 x 12 x 12 mm3 touches 6 x 4 x 3 voxels; its hottest corner has 106 Gy."""
+    found = result(structures=structure_set())
+    record = run_record(
+        found, command=(), inputs=(), outputs={}, timings_s={}, choices={}, not_checked=()
+    )
+    ptv = record["structures"][0]
+    dvh = found.structures[0].dvh
+    assert ptv["voxels"] == 6 * 4 * 3
+    assert ptv["volume_cm3"] == pytest.approx(1.728, rel=1e-6)
+    # 100 + x + 2 y + 3 z at the corners (6, 6, -4) and (-6, -6, -16) mm, which the cells of the
+    # histogram reach to within some tenths of a millimetre.
+    assert ptv["maximum"] == pytest.approx(106.0, abs=1.0)
+    assert ptv["minimum"] == pytest.approx(34.0, abs=1.0)
+    assert (ptv["maximum"], ptv["minimum"]) == (dvh.maximum_gy, dvh.minimum_gy)
+
+
 def test_a_recipe_is_shown_where_its_axis_is_hottest():
     y = GRID.centres("y")
     gray = np.broadcast_to(np.exp(-(((y - 4.5) / 5) ** 2))[:, None], GRID.shape)

@@ -21,6 +21,7 @@ from dosecalc.model import Dose, Plan
 from dosecalc.report.picture import draw_result
 from dosecalc.report.record import NOT_CHECKED, NOT_CHECKED_RECIPE, file_sha256, run_record, to_json
 from dosecalc.report.result import Result, evaluate
+from dosecalc.report.seal import sealed
 from dosecalc.verify.foreign import write_npz_dose
 
 __all__ = ["Outcome", "calculate", "calculate_into"]
@@ -76,7 +77,7 @@ def calculate(options: CalcOptions, folder: Path, stages: Stages) -> Outcome:
         written = _write_dose(result, prepared, folder)
     with stages.stage("drawing the picture"):
         picture = draw_result(result, folder / "picture.png")
-    record = run_record(
+    values = run_record(
         result,
         command=sys.argv,
         inputs=prepared.inputs,
@@ -85,6 +86,7 @@ def calculate(options: CalcOptions, folder: Path, stages: Stages) -> Outcome:
         choices=dict(prepared.choices) | {"options": asked},
         not_checked=NOT_CHECKED_RECIPE if case is None else NOT_CHECKED,
     )
+    record = sealed(values)
     (folder / "run.json").write_text(to_json(record), encoding="utf-8")
     return Outcome(prepared.facts, result, record, folder)
 
@@ -100,9 +102,7 @@ def _dose(prepared: Prepared, options: CalcOptions, stages: Stages) -> Dose:
 def _over_all_fractions(dose: Dose, plan: Plan) -> Dose:
     if plan.fractions is None:
         raise InputError("the number of fractions is not known; say --per-fraction")
-    times = np.float32(plan.fractions)
-    spread = None if dose.uncertainty is None else dose.uncertainty * times
-    return replace(dose, gray=dose.gray * times, uncertainty=spread, summation="PLAN")
+    return dose.scaled(plan.fractions, summation="PLAN")
 
 
 def _write_dose(result: Result, prepared: Prepared, folder: Path) -> list[Path]:

@@ -195,15 +195,8 @@ def _calculated(
     with stages.stage(f"calculating the dose, {options.engine}") as advance:
         if options.engine == "monte-carlo":
             dose = calculate_dose(prepared, options, advance)
-            spread = dose.uncertainty
-            whole = replace(
-                dose,
-                gray=dose.gray * np.float32(fractions),
-                uncertainty=None if spread is None else spread * np.float32(fractions),
-                summation="PLAN",
-            )
             # The uncertainty asked for is that of the sum; single beams take another engine.
-            return whole, {}
+            return dose.scaled(fractions, summation="PLAN"), {}
         total, doses = np.zeros(prepared.phantom.grid.shape), {}
         for n, beam in enumerate(plan.beams):
             alone = replace(prepared, plan=replace(plan, beams=(beam,)))

@@ -27,11 +27,21 @@ _NO_PATIENT_FILE = ("option", "recipe")
 
 @dataclass(frozen=True)
 class Found:
-    """Options that name the files as they lie now, where those were found, and what is to say."""
+    """Options that name the files as they lie now, where those were found, and what is to say.
+
+    `absent` names files that were seen and not used and are not there any more.
+    """
 
     options: CalcOptions | VerifyOptions
     where: Path
     notes: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Patient folder or recipe that is read: the copies, where files were copied."""
+        one = self.options
+        return one.calcs[0].path if isinstance(one, VerifyOptions) else one.path
 
 
 class _Folder:
@@ -75,11 +85,11 @@ def find_inputs(record: RecordFile, recorded: Recorded, case: Path | None, stagi
     if is_recipe(recorded.calc.path):
         return _recipe(record, recorded, given)
     files = {one.name: _option_file(one, record, given) for one in recorded.files}
-    where, notes = _patient(record, recorded, given, staging / "patient")
+    where, notes, absent = _patient(record, recorded, given, staging / "patient")
     copies = _staged(files, staging / "options")
     options = _renamed(recorded.options, where, copies, record)
     shown = case or places(recorded.place, record.folder)[0]
-    return Found(options, shown if where.is_relative_to(staging) else where, notes)
+    return Found(options, shown if where.is_relative_to(staging) else where, notes, absent)
 
 
 def _recipe(record: RecordFile, recorded: Recorded, given: _Folder | None) -> Found:
@@ -123,8 +133,8 @@ def _fault(one: NamedFile, there: Sequence[Path]) -> str:
 
 def _patient(
     record: RecordFile, recorded: Recorded, given: _Folder | None, staging: Path
-) -> tuple[Path, tuple[str, ...]]:
-    """Return a folder that holds the recorded files under the recorded names, and notes."""
+) -> tuple[Path, tuple[str, ...], tuple[str, ...]]:
+    """Return a folder with the recorded files under the recorded names, notes, what is absent."""
     inputs = [one for one in record.run["inputs"] if one["kind"] not in _NO_PATIENT_FILE]
     seen = {str(one["name"]): str(one["sha256"]) for one in inputs}
     used = {str(one["name"]): str(one["sha256"]) for one in inputs if one["used"]}
@@ -133,7 +143,7 @@ def _patient(
     ]  # fmt: skip
     for folder in folders:
         if folder.by_name == seen:
-            return folder.path, ()
+            return folder.path, (), ()
     for folder in folders:
         if set(used.values()) <= set(folder.by_sha256):
             return _copied(folder, seen, used, staging)
@@ -147,7 +157,7 @@ def _patient(
 
 def _copied(
     folder: _Folder, seen: Mapping[str, str], used: Mapping[str, str], staging: Path
-) -> tuple[Path, tuple[str, ...]]:
+) -> tuple[Path, tuple[str, ...], tuple[str, ...]]:
     there = {name: sha256 for name, sha256 in seen.items() if sha256 in folder.by_sha256}
     for name, sha256 in there.items():
         if not (staging / name).resolve().is_relative_to(staging.resolve()):
@@ -161,7 +171,7 @@ def _copied(
             f"{len(absent)} files that were seen and not used are not there: "
             f"{', '.join(absent[:4])}"
         )
-    return staging, tuple(notes)
+    return staging, tuple(notes), tuple(absent)
 
 
 def _lacking(folder: _Folder, used: Mapping[str, str]) -> str:

@@ -198,7 +198,7 @@ def _done_before(night: Night, job: Job, out: Path, before: Row) -> Row | None:
         # The day on which models must be valid is that of the night; it makes no other dose.
         if {**asked, "on": ""} != {**was, "on": ""} or _other_language(night.asked(job), record):
             return None
-        if record.run["program"] != program() or record.broken_outputs():
+        if record.run["program"] != program() or record.broken_seal() or record.broken_outputs():
             return None
         if not unchanged(record, job.folder, recorded) or record.run["engine"].get("stopped"):
             return None

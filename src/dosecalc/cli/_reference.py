@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dosecalc.cli._doses import NamedDose, read_any_dose, refuse_strangers
 from dosecalc.dicom import Case, DoseReferences, Person, identify, read_dose_file
 from dosecalc.errors import DicomError, InputError
@@ -225,6 +223,5 @@ def _of_plan(dose: Dose, plan: Plan, path: Path) -> Reference:
             "the plan dose"
         )
     note = f"the reference is the dose of one fraction; it was multiplied by {plan.fractions}"
-    gray = dose.gray * np.float32(plan.fractions)
-    whole = replace(dose, gray=gray, summation="PLAN")
+    whole = dose.scaled(plan.fractions, summation="PLAN")
     return Reference(whole, chosen, (note,), findings, shared)

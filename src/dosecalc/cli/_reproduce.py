@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,14 @@ from dosecalc.cli._examine import VerifyOptions
 from dosecalc.cli._inputs import Found, find_inputs
 from dosecalc.cli._output import check_output, output_folder
 from dosecalc.cli._recorded import check_repeatable, recorded_options
+from dosecalc.cli._repeated import (
+    FileRepeat,
+    closeness,
+    repeat_of_files,
+    repeat_of_values,
+    report_language,
+    same_program,
+)
 from dosecalc.cli._show import Stages
 from dosecalc.cli._verify import verify_case
 from dosecalc.errors import GeometryError, InputError
@@ -30,10 +38,11 @@ from dosecalc.verify.reproduction import (
     repeat_of_dose,
     repeat_of_verdict,
 )
+from dosecalc.verify.verification import Verification
 
 __all__ = ["Reproduction", "reproduce"]
 
-REPRODUCTION_SCHEMA = "dosecalc-reproduction/1"
+REPRODUCTION_SCHEMA = "dosecalc-reproduction/2"
 """Value of "schema" in reproduction.json; it changes when the meaning of an entry does."""
 
 _PLAIN = {"version": "dosecalc", "sources_sha256": "dosecalc's source files"}
@@ -55,6 +64,10 @@ class Reproduction:
         A sentence where the two doses cannot be compared, which is not equal.
     verdict : VerdictRepeat or None
         None of a calculation.
+    values : tuple of str
+        Every value of the record that is not what it was: what it was, what it is now.
+    files : tuple of FileRepeat
+        The outputs: dose, picture, reports.
     differences : tuple of str
         Of program, machine models, data and settings: what may explain that it is not equal.
     notes : tuple of str
@@ -64,14 +77,22 @@ class Reproduction:
     where: Path
     dose: DoseRepeat | str
     verdict: VerdictRepeat | None
+    values: tuple[str, ...]
+    files: tuple[FileRepeat, ...]
     differences: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
     def is_equal(self) -> bool:
-        """Whether dose and verdict are what was recorded."""
+        """Whether dose, verdict, every value and every output are what was recorded."""
         same = isinstance(self.dose, DoseRepeat) and self.dose.is_equal
-        return same and (self.verdict is None or self.verdict.is_equal)
+        same = same and (self.verdict is None or self.verdict.is_equal)
+        return same and not self.values and all(one.equal is not False for one in self.files)
+
+    @property
+    def not_compared(self) -> tuple[str, ...]:
+        """Names of the outputs that could not be compared."""
+        return tuple(one.name for one in self.files if one.equal is None)
 
     def to_values(self) -> dict[str, Any]:
         """Return all of it as plain JSON values."""
@@ -87,6 +108,8 @@ class Reproduction:
             else asdict(dose) | {"equal": dose.is_equal},
             "tolerance": {"percent_of_maximum": TOLERANCE_PERCENT, "source": TOLERANCE_SOURCE},
             "verdict": None if verdict is None else asdict(verdict) | {"equal": verdict.is_equal},
+            "values": {"equal": not self.values, "changes": list(self.values)},
+            "files": [asdict(one) for one in self.files],
             "differences": list(self.differences),
             "notes": list(self.notes),
         }
@@ -137,8 +160,8 @@ def reproduce(
         with stages.stage("finding the inputs by their contents"):
             found = find_inputs(record, recorded, case, Path(name))
         with _place(out, force) as folder:
-            again = _calculated(found, folder, stages)
-            done = _compared(record, again, found)
+            again, verification = _calculated(found, folder, report_language(record), stages)
+            done = _compared(record, again, found, verification)
             text = to_json(done.to_values())
             (folder / "reproduction.json").write_text(text, encoding="utf-8")
     return done
@@ -154,22 +177,32 @@ def _place(out: Path | None, force: bool) -> Iterator[Path]:
         yield Path(name)
 
 
-def _calculated(found: Found, folder: Path, stages: Stages) -> RecordFile:
+def _calculated(
+    found: Found, folder: Path, language: str, stages: Stages
+) -> tuple[RecordFile, Verification | None]:
     """Calculate into a folder by the way of the command that wrote the record."""
+    verification = None
     if isinstance(found.options, VerifyOptions):
-        verify_case(found.options, folder, stages)
+        options = replace(found.options, language=language)
+        verification = verify_case(options, folder, stages).verification
     else:
         calculate(found.options, folder, stages)
-    return open_record(folder)
+    return open_record(folder), verification
 
 
-def _compared(record: RecordFile, again: RecordFile, found: Found) -> Reproduction:
+def _compared(
+    record: RecordFile, again: RecordFile, found: Found, verification: Verification | None
+) -> Reproduction:
     verdict = repeat_of_verdict(record.values, again.values) if record.is_verification else None
+    dose = _dose(record, again)
+    close = closeness(dose, same_words=same_program(record, again))
     return Reproduction(
         record=record,
         where=found.where,
-        dose=_dose(record, again),
+        dose=dose,
         verdict=verdict,
+        values=repeat_of_values(record, again, found, close),
+        files=repeat_of_files(record, again, verification, close),
         differences=tuple(_differences(record.run, again.run)),
         notes=found.notes,
     )

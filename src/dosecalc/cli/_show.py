@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dosecalc.report.record import to_json
+from dosecalc.report.seal import SEAL
 from dosecalc.report.tables import dose_table, fact_table, structure_table
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
         screen.print(structure_table(outcome.result))
     seconds = sum(outcome.record["timings_s"].values())
     click.echo(f"\n{seconds:.1f} s. Written to {outcome.folder}/: {_files(outcome)}")
+    click.echo(f"Seal of run.json, to be noted elsewhere: {outcome.record[SEAL][:16]}")
 
 
 def _files(outcome: Outcome) -> str:

@@ -21,6 +21,7 @@ from dosecalc.report.page.build import write_page
 from dosecalc.report.page.printed import write_pdf
 from dosecalc.report.record import file_sha256, run_record, to_json
 from dosecalc.report.result import evaluate
+from dosecalc.report.seal import SEAL, sealed
 from dosecalc.report.verification_json import verification_values
 from dosecalc.verify.judgement import NEVER_CHECKED
 from dosecalc.verify.verification import Verification
@@ -101,7 +102,7 @@ def verify_case(options: VerifyOptions, folder: Path, stages: Stages) -> Verifie
         hashes = {one.name.removesuffix(PARTIAL): file_sha256(one) for one in (page, printed)}
         hashes = record["outputs_sha256"] | hashes
         verification = replace(verification, record=record | {"outputs_sha256": hashes})
-        values = verification_values(verification)
+        values = sealed(verification_values(verification))
         values_file.write_text(to_json(values), encoding="utf-8")
         for one in (page, printed, values_file):
             one.rename(one.with_name(one.name.removesuffix(PARTIAL)))
@@ -130,3 +131,4 @@ def show_verification(outcome: Verified, *, as_json: bool) -> None:
         f"\nThe program reports; a named person decides. {outcome.folder}/: report.html, "
         "report.pdf, verification.json, RTDOSE.dcm"
     )
+    click.echo(f"Seal of verification.json, to be noted elsewhere: {outcome.values[SEAL][:16]}")

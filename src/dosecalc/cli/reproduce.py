@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["reproduce"]
 
 _EQUAL, _NOT_EQUAL = 0, 1
+_SHOWN = 20
 
 
 @click.command()
@@ -37,8 +38,9 @@ def reproduce(
     """Calculate RECORD (of verify or calc, or its folder) again and compare.
 
     Every input must be found with the SHA-256 that was recorded. Equal means: no voxel differs by
-    more than 0.1 % of the maximum, and every rule of a verification has the same outcome.
-    Exit codes: 0 equal, 1 not equal, 3 refused (an input is missing or altered).
+    more than 0.1 % of the maximum, every rule of a verification has the same outcome, and every
+    value of the record and of its reports is the same. Exit codes: 0 equal, 1 not equal,
+    3 refused (an input is missing or altered, or the record does not fit its seal).
     """
     from dosecalc.cli._reproduce import reproduce as run
     from dosecalc.cli._show import Stages
@@ -65,11 +67,31 @@ def _show(done: Reproduction, out: Path | None) -> None:
         click.echo(f"verdict      {same}: {v.recorded}, now {v.again}; {v.findings} findings")
         for line in v.changes:
             click.echo(f"             {line}")
+    _show_values(done)
     for n, line in enumerate(done.differences or ("none of program, models, data and host",)):
         click.echo(f"{'' if n else 'differences':<13}{line}")
-    click.echo("EQUAL" if done.is_equal else "NOT EQUAL")
+    left = f" (not compared: {', '.join(done.not_compared)})" if done.not_compared else ""
+    click.echo(f"EQUAL{left}" if done.is_equal else "NOT EQUAL")
     if out is not None:
         click.echo(f"Written to {out}/")
+
+
+def _show_values(done: Reproduction) -> None:
+    """Print what is not what it was: values of the record, then its files."""
+    changes = done.values
+    click.echo(
+        f"values       NOT EQUAL: {len(changes)} of the record are not what was found again"
+        if changes
+        else "values       equal: all that the record states was found again"
+    )
+    for line in changes[:_SHOWN]:
+        click.echo(f"             {line}")
+    if len(changes) > _SHOWN:
+        more = f"and {len(changes) - _SHOWN} more (--json lists all)"
+        click.echo(f"             {more}")
+    for n, one in enumerate(done.files):
+        state = {True: "equal", False: "NOT EQUAL", None: "not compared"}[one.equal]
+        click.echo(f"{'' if n else 'files':<13}{one.name} {state}: {one.said}")
 
 
 def _dose(done: Reproduction) -> str:

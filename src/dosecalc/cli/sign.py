@@ -15,10 +15,10 @@ __all__ = ["sign"]
 
 _WHOLE, _ALTERED, _UNDECIDED = 0, 1, 2
 _WHOLE_SAID = "Record, outputs and decisions are unaltered."
-# The first decision is what holds the record's own hash.
+# Whoever altered the record on purpose may have sealed it anew: a seal noted elsewhere shows that.
 _UNDECIDED_SAID = (
-    "Nobody has decided yet. The outputs are those that {0} names; whether {0} itself was altered "
-    "cannot be told before a first decision."
+    "Nobody has decided yet. {0} fits its seal and the outputs are those that it names. Compare "
+    "the seal with the one that you noted (--seal)."
 )
 
 
@@ -36,7 +36,8 @@ _UNDECIDED_SAID = (
 @click.option(
     "--seal",
     metavar="HASH",
-    help="With --check: the seal of the last decision as you noted it (8 characters or more).",
+    help="With --check: the seal of the last decision, or of the record where nobody has decided, "
+    "as you noted it (8 characters or more).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
 def sign(
@@ -53,8 +54,9 @@ def sign(
 
     The decision goes into decisions.json beside the record, with the hashes of record, dose and
     report. It binds a typed name to contents; it is no proof of who typed it. With --check
-    nothing is written: exit code 0 all is unaltered, 1 something was altered, 2 there is no
-    decision, before which the record's own alteration cannot be told.
+    nothing is written: exit code 0 all is unaltered, 1 something was altered, 2 nothing was
+    altered and there is no decision. A record that does not fit the seal that it was written with
+    is altered.
     """
     from dosecalc.errors import InputError
     from dosecalc.report.record_file import open_record
@@ -102,8 +104,10 @@ def _check(record: RecordFile, seal: str | None, as_json: bool) -> int:
     if seal is not None:
         if len(seal) < 8:
             raise InputError(f"--seal {seal!r}: 8 characters or more are needed")
-        if not decisions or not decisions[-1].sha256.startswith(seal.lower()):
-            said.append(f"the last decision does not have the seal {seal}")
+        stated = (record.seal, *(one.sha256 for one in decisions))
+        if not stated[-1].startswith(seal.lower()):
+            what = "the last decision" if decisions else record.path.name
+            said.append(f"{what} does not have the seal {seal}")
     if as_json:
         _print_json(record, decisions, said)
     else:
@@ -114,6 +118,7 @@ def _check(record: RecordFile, seal: str | None, as_json: bool) -> int:
             click.echo(f"ALTERED: {one}")
         if not said:
             click.echo(_WHOLE_SAID if decisions else _UNDECIDED_SAID.format(record.path.name))
+        click.echo(f"Seal of {record.path.name}: {record.seal[:16] or 'none'}")
     return _ALTERED if said else _WHOLE if decisions else _UNDECIDED
 
 
@@ -148,6 +153,7 @@ def _print_json(record: RecordFile, decisions: tuple[Decision, ...], said: list[
     shown = {
         "record": str(record.path),
         "outcome": record.outcome,
+        "seal": record.seal,
         "decisions": [asdict(one) | {"sha256": one.sha256} for one in decisions],
         "bound": bool(decisions),
         "altered": said,

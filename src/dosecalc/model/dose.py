@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -61,3 +62,29 @@ class Dose:
                 raise InputError(f"dose {name} has shape {array.shape}, its grid {self.grid.shape}")
             object.__setattr__(self, name, array)
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
+
+    def scaled(self, factor: float, *, summation: str | None = None) -> Dose:
+        """Return this dose times a factor, with its uncertainty times the same factor.
+
+        Parameters
+        ----------
+        factor : float, >= 0
+            Such as the number of fractions: every fraction repeats the same calculated dose, so
+            the relative uncertainty stays.
+        summation : str, optional
+            What the result is; as before if left out.
+
+        Raises
+        ------
+        InputError
+            The factor is negative or not finite.
+        """
+        if not (math.isfinite(factor) and factor >= 0):
+            raise InputError(f"a dose times {factor}: the factor must be zero or more")
+        times = np.float32(factor)
+        return replace(
+            self,
+            gray=self.gray * times,
+            uncertainty=None if self.uncertainty is None else self.uncertainty * times,
+            summation=self.summation if summation is None else summation,
+        )

@@ -18,6 +18,7 @@ from dosecalc.model import Beam, Dose, Plan, Prescription
 from dosecalc.planning.case import PlanningCase
 from dosecalc.report.record import NOT_CHECKED, file_sha256, run_record, to_json
 from dosecalc.report.result import evaluate
+from dosecalc.report.seal import sealed
 from dosecalc.verify.dvh import Dvh, structure_dvh
 
 __all__ = [
@@ -87,9 +88,7 @@ class PlanDose:
         """Dose of all fractions."""
         if self.plan.fractions is None:
             raise InputError("the plan does not say how many fractions there are")
-        one, times = self.fraction, np.float32(self.plan.fractions)
-        spread = None if one.uncertainty is None else one.uncertainty * times
-        return replace(one, gray=one.gray * times, uncertainty=spread, summation="PLAN")
+        return self.fraction.scaled(self.plan.fractions, summation="PLAN")
 
     def dvh(self, case: PlanningCase, name: str) -> Dvh:
         """Histogram of a structure in the dose of all fractions."""
@@ -176,10 +175,7 @@ def recalculate(
     for beam in plan.beams:
         known = old.get(beam.number)
         if known is not None and known.mu > 0 and _same_but_mu(known, beam):
-            dose = before.beams[beam.number]
-            times = np.float32(beam.mu / known.mu)
-            spread = None if dose.uncertainty is None else dose.uncertainty * times
-            doses[beam.number] = replace(dose, gray=dose.gray * times, uncertainty=spread)
+            doses[beam.number] = before.beams[beam.number].scaled(beam.mu / known.mu)
             continue
         alone = replace(plan, beams=(beam,))
         compute, settings = _ENGINES[before.engine], _settings_for(beam, before)
@@ -226,16 +222,8 @@ def scaled(planned: PlanDose, factor: float) -> PlanDose:
     """Multiply the MU of all beams, and the dose with them."""
     if not factor > 0:
         raise InputError(f"MU times {factor}: the factor must be above zero")
-    times = np.float32(factor)
     beams = tuple(replace(b, mu=b.mu * factor) for b in planned.plan.beams)
-    doses = {
-        n: replace(
-            d,
-            gray=d.gray * times,
-            uncertainty=None if d.uncertainty is None else d.uncertainty * times,
-        )
-        for n, d in planned.beams.items()
-    }
+    doses = {n: d.scaled(factor) for n, d in planned.beams.items()}
     return replace(planned, plan=replace(planned.plan, beams=beams, uid=""), beams=doses)
 
 
@@ -284,7 +272,7 @@ def save(case: PlanningCase, planned: PlanDose, folder: Path | str) -> Path:
     source = replace(case.source, plan=plan, fraction_group=1)
     dose_file = write_dose(total, place / "RTDOSE.dcm", references_for(source))
     result = evaluate(plan.label, total, case.phantom, plan, structures=case.structures, ct=case.ct)
-    record = run_record(
+    values = run_record(
         result,
         command=sys.argv,
         inputs=[
@@ -296,5 +284,5 @@ def save(case: PlanningCase, planned: PlanDose, folder: Path | str) -> Path:
         choices=dict(case.choices) | {"machines": {"all": case.machine.name}},
         not_checked=NOT_CHECKED,
     )
-    (place / "run.json").write_text(to_json(record), encoding="utf-8")
+    (place / "run.json").write_text(to_json(sealed(values)), encoding="utf-8")
     return place

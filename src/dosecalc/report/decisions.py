@@ -163,9 +163,10 @@ def read_decisions(record: RecordFile) -> tuple[Decision, ...]:
 
 
 def problems(record: RecordFile, decisions: Sequence[Decision]) -> list[str]:
-    """Say what is not whole: outputs of the record, the chain, contents since each decision."""
+    """Say what is not whole: seal, outputs, the chain of decisions, contents since each."""
     broken = record.broken_outputs()
-    said = list(broken.values())
+    seal = record.broken_seal()
+    said = [*([] if seal is None else [seal]), *broken.values()]
     before: Decision | None = None
     for number, made in enumerate(decisions, start=1):
         if made.number != number or made.previous != (before.sha256 if before else None):

@@ -33,7 +33,7 @@ __all__ = [
 RECORD_SCHEMA = "dosecalc-run/1"
 """Value of "schema" in run.json; it changes when the meaning of an entry does."""
 
-_PACKAGES = ("numpy", "numba", "scipy", "pydicom")
+_PACKAGES = ("numpy", "numba", "scipy", "pydicom", "matplotlib", "fpdf2")
 _DATA_FILES = (
     "edk_water.npz",
     "pencil_water.npz",
@@ -233,12 +233,13 @@ def _structure(one: StructureResult) -> dict[str, Any]:
         entry |= {
             "volume_cm3": dvh.total_cm3,
             "outside_grid_cm3": dvh.outside_cm3,
-            "voxels": int(dvh.dose_gy.size),
-            "D98": dvh.dose_at_volume(98),
-            "D50": dvh.dose_at_volume(50),
-            "D2": dvh.dose_at_volume(2),
+            "voxels": one.voxels,
+            "D98": dvh.near_minimum_gy,
+            "D50": dvh.median_gy,
+            "D2": dvh.near_maximum_gy,
             "mean": dvh.mean_gy,
-            "maximum": float(dvh.dose_gy[0]),
+            "minimum": dvh.minimum_gy,
+            "maximum": dvh.maximum_gy,
         }
     if one.remark:
         entry["remark"] = one.remark

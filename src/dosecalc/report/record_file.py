@@ -12,10 +12,12 @@ from typing import Any
 
 from dosecalc.errors import InputError
 from dosecalc.report.record import RECORD_SCHEMA, file_sha256
+from dosecalc.report.seal import SEAL, seal_of
 from dosecalc.report.verification_json import VERIFICATION_SCHEMA
 from dosecalc.verify.outcome import Outcome
+from dosecalc.verify.tolerances import Limit
 
-__all__ = ["RecordFile", "changed_files", "open_record"]
+__all__ = ["RecordFile", "changed_files", "mildest_outcome", "open_record"]
 
 _NAMES = ("verification.json", "run.json")
 _REPORT = "report.html"
@@ -92,16 +94,45 @@ class RecordFile:
         return found
 
     @property
+    def seal(self) -> str:
+        """The seal that the record states; "" where it states none."""
+        return str(self.values.get(SEAL, ""))
+
+    def broken_seal(self) -> str | None:
+        """Say that the record is not what was written, or that nothing tells; None if it is."""
+        if not self.seal:
+            return (
+                f"{self.path.name} has no seal: an older dosecalc wrote it, or it was altered; "
+                "calculate again"
+            )
+        now = seal_of(self.values)
+        if now == self.seal:
+            return None
+        return (
+            f"{self.path.name} was altered since it was written: its contents have the hash "
+            f"{now[:12]}, its seal is {self.seal[:12]}"
+        )
+
+    @property
     def report_language(self) -> str | None:
         """Language that the report opens in; None where it does not say."""
         found = _LANGUAGE.search(self._report()[:1000])
         return None if found is None else found[1]
 
     def contradictions(self) -> list[str]:
-        """Say where a verification contradicts its own findings or the report beside it."""
+        """Say where a verification contradicts its own findings or the report beside it.
+
+        A finding contradicts itself where its value is beyond a limit that its outcome keeps.
+        """
         if not self.is_verification:
             return []
         name, said = self.path.name, []
+        for one in self.values["findings"]:
+            if Outcome[str(one["outcome"])] < mildest_outcome(one):
+                said.append(
+                    f"{name}: {one['rule']} is {one['outcome']}, its value {one['value']:g} and "
+                    f"limits (review {one.get('review')}, fail {one.get('fail')}) say otherwise"
+                )
         found = [str(one["outcome"]) for one in self.values["findings"]]
         worst = max(found, key=_OUTCOMES.index, default=Outcome.REFUSED.name)
         if worst != self.outcome:
@@ -119,6 +150,26 @@ class RecordFile:
     def broken_outputs(self) -> dict[str, str]:
         """Say of each output, by name, that is missing or not what the record states, what is."""
         return changed_files(self.folder, self.outputs)
+
+
+def mildest_outcome(finding: Mapping[str, Any]) -> Outcome:
+    """Return the mildest outcome that a finding's value and limits allow; PASS without them."""
+    value = finding.get("value") if finding.get("held") is None else finding["held"]
+    limits = [finding.get(key) for key in ("review", "fail")]
+    if not _is_number(value) or not any(map(_is_number, limits)) or not finding.get("judged", True):
+        return Outcome.PASS
+    at_least = bool(finding.get("at_least", False))
+    review, fail = (float(one) if _is_number(one) else None for one in limits)  # type: ignore[arg-type]
+    size = float(value) if at_least else abs(float(value))  # type: ignore[arg-type]
+    try:
+        return Limit(review, fail, "", "", at_least).judge(size)
+    except InputError:
+        # Limits the wrong way round are none that the program writes.
+        return Outcome.REFUSED
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def changed_files(folder: Path, stated: Mapping[str, str]) -> dict[str, str]:

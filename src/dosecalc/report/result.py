@@ -49,13 +49,15 @@ class FullDose(NamedTuple):
 class StructureResult:
     """One structure in a dose: its cuts through the isocentre, its histogram, what to say of it.
 
-    `planes` and `dvh` are None where nothing of it lies within the dose grid.
+    `planes` and `dvh` are None where nothing of it lies within the dose grid; `voxels` counts
+    those of the dose grid that hold any of it.
     """
 
     structure: Structure
     planes: Planes | None
     dvh: Dvh | None
     remark: str = ""
+    voxels: int = 0
 
     @property
     def is_target(self) -> bool:
@@ -183,7 +185,8 @@ def _structure_result(
     if not dvh.is_complete:
         share = 100 * dvh.outside_cm3 / dvh.total_cm3
         remark = f"{share:.1f} % of {structure.name!r} lies outside the dose grid and is left out"
-    return StructureResult(structure, cut(fraction, dose.grid, centre), dvh, remark)
+    voxels = int(np.count_nonzero(fraction))
+    return StructureResult(structure, cut(fraction, dose.grid, centre), dvh, remark, voxels)
 
 
 def cut(values: NDArray[np.float32], grid: Grid, point: Point) -> Planes:

@@ -87,7 +87,7 @@ def structure_table(result: Result) -> Table:
             table.add_row(one.structure.name, *["-"] * 6, "outside the dose grid")
             continue
         dvh = one.dvh
-        doses = (*(dvh.dose_at_volume(v) for v in (98, 50, 2)), dvh.mean_gy, float(dvh.dose_gy[0]))
+        doses = (*(dvh.dose_at_volume(v) for v in (98, 50, 2)), dvh.mean_gy, dvh.maximum_gy)
         share = 100 * dvh.outside_cm3 / dvh.total_cm3
         remark = "" if dvh.is_complete else f"without {share:.1f} % outside the grid"
         table.add_row(

@@ -33,10 +33,13 @@ def verification_values(verification: Verification) -> dict[str, Any]:
                 "outcome": f.outcome.name,
                 "judged": f.judged,
                 "sentence": f.sentence,
-                "value": f.value,
+                # A ratio to a dose of zero is no number, which JSON does not know.
+                "value": None if f.value is None or not np.isfinite(f.value) else f.value,
                 "unit": f.unit,
                 "review": f.review,
                 "fail": f.fail,
+                "at_least": f.at_least,
+                "held": f.held,
                 "source": f.source,
             }
             for f in v.findings

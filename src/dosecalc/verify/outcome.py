@@ -44,6 +44,10 @@ class Finding:
     unit : str
     review, fail : float or None
         Limits it was held against, in `unit`.
+    at_least : bool
+        Whether the number must be above the limits (a pass rate) and not below (a difference).
+    held : float or None
+        What was held against the limits where it is neither `value` nor its size.
     source : str
         Where the limits come from.
     judged : bool
@@ -59,6 +63,8 @@ class Finding:
     fail: float | None = None
     source: str = ""
     judged: bool = True
+    at_least: bool = False
+    held: float | None = None
 
     def __post_init__(self) -> None:
         if not self.rule or not self.sentence:

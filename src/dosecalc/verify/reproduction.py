@@ -115,9 +115,9 @@ def repeat_of_dose(recorded: Dose, again: Dose) -> DoseRepeat:
 
 
 def repeat_of_verdict(recorded: Mapping[str, Any], again: Mapping[str, Any]) -> VerdictRepeat:
-    """Compare the values of two ``verification.json``, rule by rule.
+    """Compare the outcomes of two ``verification.json``, rule by rule.
 
-    Outcomes have to be the same, not sentences and numbers: those may differ in a last digit.
+    Sentences and numbers are compared by :mod:`dosecalc.verify.repeated_values`.
     """
     then, now = _by_rule(recorded["findings"]), _by_rule(again["findings"])
     changes = []

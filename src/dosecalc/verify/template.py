@@ -214,7 +214,16 @@ def _judged(
     row = GoalRow(name, said, found.unit, goal.limit, known, found.value, outcome, goal.source)
     sentence = f"{said}: {found.value:.4g} {found.unit}".strip()
     return row, Finding(
-        "goal", outcome, sentence, found.value, found.unit, goal.review, goal.limit, goal.source
+        "goal",
+        outcome,
+        sentence,
+        found.value,
+        found.unit,
+        goal.review,
+        goal.limit,
+        goal.source,
+        at_least=goal.at_least,
+        held=found.value,
     )
 
 

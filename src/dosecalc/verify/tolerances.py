@@ -76,7 +76,16 @@ class Limit:
         """Make a finding of a number, judged by its size (or by `judged`)."""
         size = (value if self.at_least else abs(value)) if judged is None else judged
         return Finding(
-            rule, self.judge(size), sentence, value, self.unit, self.review, self.fail, self.source
+            rule,
+            self.judge(size),
+            sentence,
+            value,
+            self.unit,
+            self.review,
+            self.fail,
+            self.source,
+            at_least=self.at_least,
+            held=judged,
         )
 
 
