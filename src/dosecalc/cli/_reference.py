@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dosecalc.cli._doses import NamedDose, read_any_dose, refuse_strangers
 from dosecalc.dicom import Case, DoseReferences, Person, identify, read_dose_file
 from dosecalc.errors import DicomError, InputError
