@@ -71,6 +71,11 @@ NOT_SAID = {
     "the CT series 77 is not in the folder (there: 7)7",
     " that the plan refers to",
     " that the structure set refers to",
+    " (there: 7, which have no Hounsfield units)",
+    "export the folder again with everything the plan refers to",
+    "give the CT of that patient and a structure set that was drawn on it or copied to it, or fill "
+    "the body with one material with --inside water",
+    r"CBCT|cone.?beam|on.?board imager|\bOBI\b|\bXVI\b|halcyon|truebeam|\bethos\b",
     "is not DICOM and was",
     "are not DICOM and were",
     "7 CT voxels are 7 the curve's end at 7 HU and were limited to 7 g/cm3",

@@ -204,7 +204,7 @@ def _drawn_on(folder: _Folder, named: _Named, choice: Choice) -> list[str]:
     wanted = ", ".join(named.by_series)
     other = _of_another_kind(folder, named)
     if other:
-        missing(f"the structure set was drawn on {other}", choice, folder.told.notes, advice=_NO_CT)
+        missing(other, choice, folder.told.notes, advice=_NO_CT)
         return []
     sentence = (
         f"the CT series {wanted} that the structure set refers to is not in the folder "
@@ -234,7 +234,10 @@ def _of_another_kind(folder: _Folder, named: _Named) -> str:
     if not kinds:
         return ""
     listed = " and ".join(f"{n} {kind}" for kind, n in kinds.items())
-    return f"{listed} images, which have no Hounsfield units: a dose is calculated on a CT"
+    return (
+        f"the structure set was drawn on {listed} images, which have no Hounsfield units: a dose "
+        "is calculated on a CT"
+    )
 
 
 def _kind(one: FoundFile) -> str:
@@ -321,11 +324,13 @@ def _members(folder: _Folder, named: _Named, wanted: list[str]) -> list[FoundFil
     for chosen in (members, [f for f in members if f.source.uid in names]):
         if chosen and not volume_problem([dataset_of(f) for f in chosen]):
             left_out = len(members) - len(chosen)
-            folder.told.notes.append(
+            sentence = (
                 f"one CT of {len(wanted)} series, as the structure set names images of all: "
                 f"{_listed(folder.series, wanted)}"
-                + (f"; {left_out} images that it does not name left out" if left_out else "")
             )
+            if left_out:
+                sentence = f"{sentence}; {left_out} images that it does not name left out"
+            folder.told.notes.append(sentence)
             return chosen
     raise DicomError(
         f"the structure set names images of {len(wanted)} CT series "
