@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +111,50 @@ def test_a_reference_of_one_fraction_keeps_its_relative_uncertainty(folder: Path
     np.testing.assert_allclose(found.dose.gray, 50.0, rtol=1e-6)
     np.testing.assert_allclose(found.dose.uncertainty, 2.5, rtol=1e-6)
     assert any("multiplied by 25" in note for note in found.notes)
+
+
+def _with_beams(folder: Path, gray: dict[int, float], whole: float = 50.0) -> Path:
+    """Two beams, the dose of the plan, and doses of single beams, all even."""
+    case = import_folder(folder)
+    assert case.plan is not None
+    (first,) = case.plan.beams
+    plan = replace(case.plan, beams=(first, replace(first, number=2, name="other")), uid="1.2.51")
+    (folder / "plan.dcm").unlink()
+    (folder / "dose.dcm").unlink()
+    write_plan(plan, folder / "plan.dcm", subject=SUBJECT)
+    even = np.ones(GRID.shape, dtype=np.float32)
+    links = DoseReferences(SUBJECT, "1.2.4", "1.2.51", fraction_group=1)
+    write_dose(Dose(GRID, whole * even, "medium"), folder / "dose.dcm", links)
+    for number, value in gray.items():
+        dose = Dose(GRID, value * even, "medium", summation="BEAM")
+        write_dose(dose, folder / f"beam{number}.dcm", replace(links, beam_number=number))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("gray", "each"),
+    [
+        ({1: 20.0, 2: 30.0}, {1: 0.8, 2: 1.2}),  # of all fractions, as DICOM defines them
+        ({1: 0.8, 2: 1.2}, {1: 0.8, 2: 1.2}),  # of one fraction: their sum says so
+        ({1: 20.0}, {1: 0.8}),  # not all: DICOM is believed
+        ({}, {}),
+    ],
+)
+def test_doses_of_single_beams_are_those_of_one_fraction(
+    folder: Path, gray: dict[int, float], each: dict[int, float]
+) -> None:
+    case = import_folder(_with_beams(folder, gray))
+    assert case.plan is not None
+    found = find_reference(case, case.plan, None)
+    assert found.beams == pytest.approx(each, rel=1e-4)
+    assert not [f for f in found.findings if f.rule == "reference against plan"]
+    assert len([n for n in found.notes if n.startswith("doses of single beams")]) == bool(gray)
+
+
+def test_doses_of_single_beams_that_are_not_of_the_plan_are_found(folder: Path) -> None:
+    case = import_folder(_with_beams(folder, {1: 20.0, 2: 40.0}))
+    assert case.plan is not None
+    found = find_reference(case, case.plan, None)
+    (finding,) = (f for f in found.findings if f.rule == "reference against plan")
+    assert finding.outcome is Outcome.REVIEW and "add up to 120 %" in finding.sentence
+    assert found.beams == {}

@@ -57,11 +57,12 @@ def on_voxels(size_mm: float | None, offset: float = 0.0) -> Change:
         assert dose is not None
         own = dose.grid
         steps = own.spacing if size_mm is None else (size_mm,) * 3
-        # One voxel is left out around, where splines know no neighbours.
-        first = [lo + s + (offset + 0.5) * t for lo, s, t in zip(own.lower, own.spacing, steps,
-                                                               strict=True)]  # fmt: skip
-        last = [hi - s for hi, s in zip(own.upper, own.spacing, strict=True)]
-        nx, ny, nz = (int((b - a) / t) + 1 for a, b, t in zip(first, last, steps, strict=True))
+        # All of the own grid is covered: planning systems put structures into their grids.
+        first = [low + (offset - 0.5) * t for low, t in zip(own.lower, steps, strict=True)]
+        nx, ny, nz = (
+            int(np.ceil((high - a) / t + 0.5))
+            for a, high, t in zip(first, own.upper, steps, strict=True)
+        )
         grid = Grid((nz, ny, nx), steps, (first[0], first[1], first[2]))
         index = [(grid.centres(a) - own.centres(a)[0]) / own.spacing["xyz".index(a)] for a in "zyx"]
         at = np.meshgrid(*index, indexing="ij")

@@ -419,7 +419,7 @@ DOSE_ERRORS: tuple[DoseError, ...] = (
     DoseError("all of the target", "+3.6 %", where_times(_target, 1.036),
               ("target mean", "target D50", _PART), ("thorax",)),
     DoseError("spot in the target", "1 cm3, +20 %", where_times(_spot_in_target(6.5), 1.2),
-              (_LARGE, _PART), _ALL),
+              (_LARGE,), _ALL),
     DoseError("spot in the target", "0.7 cm3, -20 %", where_times(_spot_in_target(5.8), 0.8),
               (_LARGE,), ("thorax", "lung")),
     DoseError("slice copied at the target's end", "1 slice, from 6 outside", copied(0, 1, 6),

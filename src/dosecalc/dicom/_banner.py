@@ -11,6 +11,8 @@ from dosecalc.model import Beam, Plan
 __all__ = ["BannerRow", "banner"]
 
 _DOSE_CLOSES = 0.01
+# No point of a target has a dose so far from the prescription.
+_NO_POINT_OF_A_TARGET = 0.15
 
 
 class BannerRow(NamedTuple):
@@ -107,13 +109,20 @@ def _closure(plan: Plan) -> str:
     fraction = sum(stated)
     total = fraction * plan.fractions
     sums = f"beam doses {fraction:.4g} Gy x {plan.fractions} fractions = {total:.4g} Gy"
-    targets = [p.dose_gy for p in plan.prescriptions if p.kind == "TARGET" and p.dose_gy > 0]
+    targets = [p for p in plan.prescriptions if p.kind == "TARGET" and p.dose_gy > 0]
     if not targets:
         return f"{sums}; no target prescription to compare with"
-    nearest = min(targets, key=lambda dose: abs(dose - total))
-    if abs(total - nearest) <= _DOSE_CLOSES * nearest:
-        return f"{sums}, prescribed {nearest:g} Gy: closes"
-    return f"{sums}, prescribed {nearest:g} Gy: DOES NOT CLOSE ({total / nearest - 1:+.1%})"
+    nearest = min(targets, key=lambda one: abs(one.dose_gy - total))
+    sums += f", prescribed {nearest.dose_gy:g} Gy"
+    share = total / nearest.dose_gy - 1
+    if abs(share) <= _DOSE_CLOSES:
+        return f"{sums}: closes"
+    at_one_point = all(
+        b.dose_point is not None and b.dose_point == nearest.point for b in plan.beams
+    )
+    if at_one_point or abs(share) > _NO_POINT_OF_A_TARGET:
+        return f"{sums}: DOES NOT CLOSE ({share:+.1%})"
+    return f"{sums} ({share:+.1%}): no error by itself, as both do not name the same point"
 
 
 def _tree(case: Case) -> list[BannerRow]:
