@@ -10,6 +10,7 @@ import stat
 from dataclasses import replace
 
 import numpy as np
+import pydicom
 import pytest
 
 from dosecalc.cli import _calculate
@@ -237,3 +238,37 @@ def test_a_full_disk_is_a_refusal(recipe_run, tmp_path, capsys):
     assert (code, list(tmp_path.iterdir())) == (REFUSED, [])
     assert "refused: " in err
     assert "File too large" in err
+
+
+@pytest.fixture(scope="module")
+def beside(patient, tmp_path_factory):
+    """The patient with its isocentre 0.9 m beside, as an axis mixed up on export leaves it."""
+    folder = tmp_path_factory.mktemp("beside") / "patient"
+    shutil.copytree(patient, folder)
+    plan = pydicom.dcmread(folder / "RTPLAN.dcm")
+    for beam in plan.BeamSequence:
+        beam.ControlPointSequence[0].IsocenterPosition = ["900", "-8", "4.5"]
+    plan.save_as(folder / "RTPLAN.dcm")
+    return folder
+
+
+def test_a_beam_beside_the_patient_is_refused_unless_accepted(beside, tmp_path, capsys):
+    words = [*PATIENT, "--out", str(tmp_path / "out"), "--no-progress"]
+    assert main(["calc", str(beside), *words]) == REFUSED
+    error = capsys.readouterr().err
+    assert "beam 1 (G000) does not meet the patient" in error
+    assert "x 900.0" in error and "--accept-missing-beams" in error
+    assert not (tmp_path / "out").exists()
+    assert main(["calc", str(beside), *words, "--accept-missing-beams"]) == PASSED
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert any("does not meet the patient" in note for note in record["notes"])
+    assert record["choices"]["options"]["values"]["accept_missing_beams"] is True
+
+
+def test_a_beam_beside_the_patient_fails_its_verification(beside, tmp_path):
+    words = [*PATIENT, "--out", str(tmp_path / "out"), "--no-progress"]
+    assert main(["verify", str(beside), *words]) == FAILED
+    values = json.loads((tmp_path / "out" / "verification.json").read_text())
+    found = [f for f in values["findings"] if f["rule"] == "beam geometry"]
+    assert [f["outcome"] for f in found][:1] == ["FAIL"]
+    assert "géométrie du faisceau" in (tmp_path / "out" / "report.html").read_text()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dosecalc.cli._engine import calculate_dose, engine_settings
+from dosecalc.cli._hits import hits_of, refuse_low, refuse_missing
 from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._output import check_output, output_folder, refuse_over_inputs
 from dosecalc.cli._prepare import Prepared, prepare
@@ -61,7 +62,11 @@ def calculate(options: CalcOptions, folder: Path, stages: Stages) -> Outcome:
     engine_settings(options)
     asked = options_record(options, folder)
     prepared = prepare(options, stages)
-    dose = _dose(prepared, options, stages)
+    hits = hits_of(prepared, options)
+    said = refuse_missing(prepared, options, hits)
+    dose = _fraction(prepared, options, stages)
+    said += refuse_low(prepared, options, hits, dose)
+    dose = _dose(prepared, options, dose)
     case = prepared.case
     with stages.stage("histograms of the structures"):
         result = evaluate(
@@ -71,7 +76,7 @@ def calculate(options: CalcOptions, folder: Path, stages: Stages) -> Outcome:
             prepared.plan,
             structures=None if case is None else case.structures,
             ct=None if case is None else case.ct,
-            notes=prepared.notes,
+            notes=(*prepared.notes, *said),
         )
     with stages.stage("writing the dose"):
         written = _write_dose(result, prepared, folder)
@@ -91,9 +96,13 @@ def calculate(options: CalcOptions, folder: Path, stages: Stages) -> Outcome:
     return Outcome(prepared.facts, result, record, folder)
 
 
-def _dose(prepared: Prepared, options: CalcOptions, stages: Stages) -> Dose:
+def _fraction(prepared: Prepared, options: CalcOptions, stages: Stages) -> Dose:
     with stages.stage("calculating the dose") as advance:
-        dose = calculate_dose(prepared, options, advance)
+        return calculate_dose(prepared, options, advance)
+
+
+def _dose(prepared: Prepared, options: CalcOptions, dose: Dose) -> Dose:
+    """Bring the dose of a fraction to what was asked for."""
     if dose.unit != "Gy" or options.per_fraction:
         return dose
     return _over_all_fractions(dose, prepared.plan)

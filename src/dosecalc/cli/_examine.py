@@ -12,12 +12,14 @@ import numpy as np
 
 from dosecalc.beam.parts import short_arcs
 from dosecalc.cli._engine import calculate_dose, engine_settings
+from dosecalc.cli._hits import hits_of
 from dosecalc.cli._options import OF_ENGINE, CalcOptions
 from dosecalc.cli._prepare import Prepared, is_recipe, prepare
 from dosecalc.cli._reference import find_reference
 from dosecalc.cli._show import Stages
 from dosecalc.errors import InputError, OutsideValidityError
 from dosecalc.model import Beam, Dose
+from dosecalc.verify.beam_hits import hit_findings
 from dosecalc.verify.evidence import Evidence
 from dosecalc.verify.judgement import judge
 from dosecalc.verify.rules_inputs import doubt_findings
@@ -168,7 +170,11 @@ def examine(
         recorded_used=calc.recorded_densities,
         filled_with=calc.inside,
         shared_inputs=(*_shared_inputs(calc), *reference.shared),
-        reference_findings=(*doubt_findings(case.doubts), *reference.findings),
+        reference_findings=(
+            *doubt_findings(case.doubts),
+            *hit_findings(hits_of(prepared, calc), beam_doses),
+            *reference.findings,
+        ),
         caveats=(*reference.notes, *_of_another(beams_by, calc), *prepared.notes),
     )
     with stages.stage("asking every rule"):

@@ -71,6 +71,7 @@ class CalcOptions:
     incomplete: bool = False
     per_fraction: bool = False
     same_patient: str | None = None
+    accept_missing_beams: bool = False
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:

@@ -27,6 +27,12 @@ __all__ = ["calc"]
 @click.option(
     "--per-fraction", is_flag=True, help="Dose of one fraction instead of the whole plan."
 )
+@click.option(
+    "--accept-missing-beams",
+    is_flag=True,
+    help="Calculate although a beam does not meet the patient, or the dose is below a tenth of "
+    "what the MU would give; it is noted and recorded.",
+)
 @click.option("--progress/--no-progress", default=True, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the run record instead of tables.")
 def calc(as_json: bool, progress: bool, **options: Any) -> int:

@@ -50,7 +50,7 @@ class Evidence:
     shared_inputs, caveats : tuples of str
     reference_findings : tuple of Finding
         What was found when case and reference were read: that nothing ties the reference to
-        the plan, or that files differ in whose they are.
+        the plan, that files differ in whose they are, or that a beam does not meet the patient.
     """
 
     label: str
