@@ -13,8 +13,9 @@ import numpy as np
 import pydicom
 import pytest
 
-from dosecalc.cli import _calculate
+from dosecalc.cli import _calculate, _water_check
 from dosecalc.cli.main import FAILED, PASSED, REFUSED, main
+from dosecalc.data.hu_curves import load_hu_curve
 from dosecalc.dicom import import_folder, read_dose_file, write_plan
 
 RECIPE = """
@@ -175,6 +176,20 @@ def test_validation_on_a_grid_too_coarse_fails_and_says_so(capsys):
     assert case["case"] == "S2_water_6MV_3x3"
     assert case["within"] is False
     assert case["tolerance"]["source"]
+
+
+def test_validation_holds_water_of_a_ct_against_that_of_a_recipe(capsys, monkeypatch):
+    """Soft tissue of 1 g/cm3 in place of water gives 1 % less 10 cm deep, which fails."""
+    words = ["validate", "--case", "ct", "--grid", "10", "--directions", "24", "--no-progress"]
+    assert main([*words, "--json"]) == PASSED
+    water = json.loads(capsys.readouterr().out)["ct_water"]
+    assert water["within"] and water["largest_percent"] < 0.01
+    assert water["ct_gy"] == pytest.approx(1.0, abs=0.01)
+    right = load_hu_curve("water-equivalent-phantom")
+    tissue = replace(right, materials="tissue")
+    monkeypatch.setattr(_water_check, "load_hu_curve", lambda _: tissue)
+    assert main(words) == FAILED
+    assert "NOT OK" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,9 @@ _OPTIONS = (
         "A patient folder needs it: none is assumed.",
     ),
     click.option(
-        "--hu-curve", metavar="NAME", help="HU-to-density curve, or the path of its .json."
+        "--hu-curve",
+        metavar="NAME",
+        help="HU-to-density curve, or the path of a .json or .csv file (docs/hu-curves.md).",
     ),
     click.option(
         "--config",

@@ -14,7 +14,7 @@ from dosecalc.cli._examine import VerifyOptions
 from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._prepare import is_recipe
 from dosecalc.cli._recorded import NamedFile, Recorded, places
-from dosecalc.data.hu_curves import list_hu_curves, load_hu_curve
+from dosecalc.data.hu_curves import is_curve_file, list_hu_curves, load_hu_curve
 from dosecalc.errors import InputError
 from dosecalc.report.record import file_sha256
 from dosecalc.report.record_file import RecordFile
@@ -243,7 +243,7 @@ def _curve(sha256: str, files: Mapping[str, Path]) -> str:
         if load_hu_curve(name).sha256 == sha256:
             return name
     for path in files.values():
-        if path.suffix == ".json" and file_sha256(path) == sha256:
+        if is_curve_file(path) and file_sha256(path) == sha256:
             return str(path)
     raise InputError(
         f"the HU curve that was used (SHA-256 {sha256[:12]}) is neither shipped nor recorded"

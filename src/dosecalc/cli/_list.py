@@ -211,7 +211,7 @@ def _words(column: Column, value: str, where: str, base: Path) -> tuple[str, ...
         return (column.option,) if _YES[value.lower()] else ()
     if column.kind == "number":
         value = value.replace(",", ".")
-    if column.kind == "file" or (column.kind == "named" and value.endswith(".json")):
+    if column.kind == "file" or (column.kind == "named" and value.endswith((".json", ".csv"))):
         key, equals, file = value.rpartition("=") if column.kind == "named" else ("", "", value)
         value = f"{key}{equals}{(base / file).resolve()}"
     return (column.option, value)

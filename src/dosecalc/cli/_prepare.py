@@ -278,7 +278,9 @@ def _option_files(options: CalcOptions) -> tuple[Mapping[str, Any], ...]:
     """Files that options name: own machines, an own HU curve, a scanner configuration."""
     named = [word.rpartition("=")[2] for word in options.machines]
     named += [options.hu_curve or "", str(options.config or "")]
-    paths = [Path(name) for name in named if name.endswith((".json", ".toml"))]
+    paths = [
+        Path(name) for name in named if name.strip().lower().endswith((".json", ".csv", ".toml"))
+    ]
     return tuple(
         {"name": str(path), "kind": "option", "sha256": file_sha256(path), "used": True}
         for path in dict.fromkeys(paths)

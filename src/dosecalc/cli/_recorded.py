@@ -17,6 +17,7 @@ from typing import Any
 from dosecalc.cli._examine import VerifyOptions
 from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._prepare import is_recipe
+from dosecalc.data.hu_curves import is_curve_file
 from dosecalc.errors import InputError
 from dosecalc.patient.recipe import MachineSource, load_recipe
 from dosecalc.report.record import file_sha256
@@ -188,7 +189,7 @@ def _of_calc(options: CalcOptions) -> Iterator[Path]:
                 yield Path(source.machine)
         return
     for word in (*(word.partition("=")[2] or word for word in options.machines), options.hu_curve):
-        if word is not None and word.strip().endswith(".json"):
+        if word is not None and is_curve_file(word):
             yield Path(word.strip())
     if options.config is not None:
         yield options.config
@@ -203,7 +204,7 @@ def _curves_of(config: Path) -> Iterator[Path]:
         raise InputError(f"HU curve configuration {config} cannot be read: {error}") from error
     for entry in entries:
         curve = config.parent / str(entry.get("curve"))
-        if curve.suffix == ".json" and curve.is_file():
+        if is_curve_file(curve) and curve.is_file():
             yield curve
 
 

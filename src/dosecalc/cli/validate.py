@@ -11,6 +11,7 @@ from dosecalc.cli._case_options import percent
 if TYPE_CHECKING:
     from dosecalc.cli._options import CalcOptions
     from dosecalc.cli._show import Stages
+    from dosecalc.cli._water_check import WaterCheck
     from dosecalc.report.tables import Comparison
 
 __all__ = ["validate"]
@@ -22,6 +23,7 @@ gamma: points that pass, %, on the axis, across the beam at five depths, and all
 The verdict stands on the two columns with 2 s off. What is asked:"""
 
 _PASSED, _FAILED = 0, 1
+_WATER = "CT"
 
 
 @click.command()
@@ -38,7 +40,8 @@ _PASSED, _FAILED = 0, 1
     "names",
     multiple=True,
     metavar="NAME",
-    help="Short name of a case (S1, S2 ...); repeat for several, all if left out.",
+    help="Short name of a case (S1, S2 ..., CT for water through a CT); repeat for several, all "
+    "if left out.",
 )
 @click.option("--directions", type=int, metavar="N", help="Cones per sphere; 128 if left out.")
 @click.option(
@@ -69,7 +72,9 @@ def validate(
     maximum on the axis. Gamma is global, of points above 10 % and deeper than 2 mm, searched
     along each curve only, so a lower bound. The reference has a standard deviation (sigma) of
     its own; the verdict takes 2 sigma off every dose difference, the plain numbers stand
-    beside it. Exit code 0 if all cases keep their tolerance, 1 if not.
+    beside it. The case CT calculates water from a CT with the curve water-equivalent-phantom and
+    from a recipe, which agree within 0.2 %. Exit code 0 if all cases keep their tolerance, 1 if
+    not.
     """
     from pathlib import Path
 
@@ -85,20 +90,26 @@ def validate(
         histories=histories,
         seed=seed,
     )
+    from dosecalc.cli._water_check import check_water
+
+    chosen = _chosen(names)
     with Stages(shown=progress) as stages:
-        done = [_compare(short, options, stages) for short in _chosen(names)]
-    _show(done, options, as_json)
-    return _PASSED if all(one.agreement.within for one in done) else _FAILED
+        done = [_compare(short, options, stages) for short in chosen if short != _WATER]
+        water = check_water(options, stages) if _WATER in chosen else None
+    _show(done, water, options, as_json)
+    within = all(one.agreement.within for one in done) and (water is None or water.within)
+    return _PASSED if within else _FAILED
 
 
 def _chosen(names: tuple[str, ...]) -> tuple[str, ...]:
     from dosecalc.errors import InputError
     from dosecalc.verify.reference import CASES
 
-    unknown = [name for name in names if name.upper() not in CASES]
+    known = (*CASES, _WATER)
+    unknown = [name for name in names if name.upper() not in known]
     if unknown:
-        raise InputError(f"no case {', '.join(unknown)}; there are: {', '.join(CASES)}")
-    return tuple(dict.fromkeys(name.upper() for name in names)) or tuple(CASES)
+        raise InputError(f"no case {', '.join(unknown)}; there are: {', '.join(known)}")
+    return tuple(dict.fromkeys(name.upper() for name in names)) or known
 
 
 def _compare(short: str, options: CalcOptions, stages: Stages) -> Comparison:
@@ -123,7 +134,9 @@ def _compare(short: str, options: CalcOptions, stages: Stages) -> Comparison:
     return Comparison(case, extract, compare(dose, extract, case.tolerance), seconds, cautions)
 
 
-def _show(done: list[Comparison], options: CalcOptions, as_json: bool) -> None:
+def _show(
+    done: list[Comparison], water: WaterCheck | None, options: CalcOptions, as_json: bool
+) -> None:
     import json
     from dataclasses import asdict
 
@@ -147,7 +160,12 @@ def _show(done: list[Comparison], options: CalcOptions, as_json: bool) -> None:
             for one in done
         ]
         record = {"engine": options.engine, "grid_mm": options.grid_mm, "settings": settings}
-        click.echo(json.dumps({**record, "cases": cases}, indent=1))
+        through_ct = None if water is None else asdict(water) | {"within": water.within}
+        click.echo(json.dumps({**record, "cases": cases, "ct_water": through_ct}, indent=1))
+        return
+    if water is not None:
+        click.echo(water.sentence)
+    if not done:
         return
     console().print(agreement_table(done))
     click.echo(_LEGEND)

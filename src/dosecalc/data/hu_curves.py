@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,6 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dosecalc.data.hu_curve_files import (
+    CURVE_ENDINGS,
+    check_plausible,
+    read_curve_csv,
+    read_curve_json,
+)
 from dosecalc.errors import InputError
 from dosecalc.model import CtImage
 from dosecalc.model._checks import read_only
@@ -22,15 +26,11 @@ __all__ = [
     "HuDensity",
     "choose_curve",
     "density_from_hu",
+    "is_curve_file",
     "list_hu_curves",
     "load_hu_curve",
 ]
 
-_KEYS = {
-    "name", "version", "description", "manufacturer", "model", "kvp", "source", "points",
-    "points_from",
-}  # fmt: skip
-_REQUIRED = ("name", "version", "source", "points")
 # Above this many integer steps a curve is interpolated instead of looked up.
 _TABLE_LIMIT = 200_000
 _KVP_TOLERANCE = 0.5
@@ -53,6 +53,12 @@ class HuCurve:
     manufacturer, model, description : str
     sha256 : str
         Of the file it was read from.
+    materials : str
+        Name of the table that gives densities their materials: "tissue", or "water" for water
+        phantoms.
+    quantity : str
+        What the file states against CT numbers: "mass density", or "relative electron density",
+        which was turned into mass density.
     """
 
     name: str
@@ -65,6 +71,8 @@ class HuCurve:
     model: str = ""
     description: str = ""
     sha256: str = ""
+    materials: str = "tissue"
+    quantity: str = "mass density"
 
     def __post_init__(self) -> None:
         hu = read_only(self.hu, np.float64, what=f"HU of curve {self.name!r}", ndim=1)
@@ -99,59 +107,45 @@ def list_hu_curves() -> tuple[str, ...]:
 
 
 def load_hu_curve(name_or_path: str | Path) -> HuCurve:
-    """Return a shipped curve by name, or one of your own by the path of its ``.json`` file.
+    """Return a shipped curve by name, or one of your own by the path of its file.
+
+    Files are ``.json`` or ``.csv``, with mass densities or relative electron densities; see
+    docs/hu-curves.md.
 
     Raises
     ------
     InputError
-        No such curve or file, or its content is not a valid curve.
+        No such curve or file, its content is not a valid curve, or its densities cannot be
+        those of a patient (water at 0 HU, air, bone).
     """
     text = str(name_or_path)
-    if isinstance(name_or_path, Path) or text.endswith(".json"):
+    if isinstance(name_or_path, Path) or is_curve_file(text):
         path = Path(name_or_path)
         try:
             content = path.read_bytes()
         except OSError as error:
             raise InputError(f"HU curve file {path} cannot be read: {error}") from error
-        return _parse(content, str(path))
+        return _curve(content, str(path), path)
     if text not in list_hu_curves():
         raise InputError(
             f"no HU curve is named {text!r}; shipped: {', '.join(list_hu_curves())}. "
-            "Name one of them or give the path of a .json file"
+            "Name one of them or give the path of a .json or .csv file"
         )
     source = files("dosecalc.data.kernels.hu_curves") / f"{text}.json"
-    return _parse(source.read_bytes(), f"shipped curve {text!r}")
+    return _curve(source.read_bytes(), f"shipped curve {text!r}", Path(f"{text}.json"))
 
 
-def _parse(content: bytes, where: str) -> HuCurve:
-    try:
-        record: Any = json.loads(content)
-    except ValueError as error:
-        raise InputError(f"{where} is not JSON: {error}") from error
-    if not isinstance(record, dict):
-        raise InputError(f"{where}: a JSON object is needed, not {type(record).__name__}")
-    missing = [key for key in _REQUIRED if key not in record]
-    unknown = sorted(set(record) - _KEYS)
-    if missing or unknown:
-        raise InputError(f"{where}: missing keys {missing}, unknown keys {unknown}")
-    try:
-        points = np.array(record["points"], dtype=np.float64).reshape(-1, 2)
-        kvp = None if record.get("kvp") is None else float(record["kvp"])
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{where}: points must be [HU, g/cm3] pairs and kvp a number: {error}"
-        ) from error
-    words = {key: str(record.get(key, "")) for key in ("manufacturer", "model", "description")}
-    return HuCurve(
-        name=str(record["name"]),
-        version=str(record["version"]),
-        hu=points[:, 0],
-        density=points[:, 1],
-        source=str(record["source"]),
-        kvp=kvp,
-        sha256=hashlib.sha256(content).hexdigest(),
-        **words,
-    )
+def is_curve_file(word: str | Path) -> bool:
+    """Whether a word names the file of a curve and not a shipped curve."""
+    return str(word).strip().lower().endswith(CURVE_ENDINGS)
+
+
+def _curve(content: bytes, where: str, path: Path) -> HuCurve:
+    """Read and check a curve."""
+    read = read_curve_csv if path.suffix.lower() == ".csv" else read_curve_json
+    curve = HuCurve(**read(content, where, path))
+    check_plausible(curve.hu, curve.density, where)
+    return curve
 
 
 def density_from_hu(hu: ArrayLike, curve: HuCurve) -> HuDensity:
@@ -231,7 +225,7 @@ def choose_curve(
             f"Add or correct a [[scanner]] entry, or name a curve: {', '.join(list_hu_curves())}"
         )
     target = str(found[0]["curve"])
-    curve = load_hu_curve(path.parent / target if target.endswith(".json") else target)
+    curve = load_hu_curve(path.parent / target if is_curve_file(target) else target)
     if curve.kvp is not None and ct.kvp is not None and not _same_kvp(curve.kvp, ct.kvp):
         raise InputError(
             f"{path} maps {_scanner(ct)} to the curve {curve.label}, which is for "

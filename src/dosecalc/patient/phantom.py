@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dosecalc.data.hu_curve_files import ELECTRON_DENSITY
 from dosecalc.data.hu_curves import HuCurve, density_from_hu
 from dosecalc.data.materials import load_material, load_material_table
 from dosecalc.errors import GeometryError, InputError
@@ -61,7 +62,7 @@ def phantom_from_ct(
     couch: Sequence[str] = (),
     bolus: Sequence[str] = (),
     outside: str = "air",
-    table: str = "tissue",
+    table: str | None = None,
 ) -> Phantom:
     """Make the phantom of a patient.
 
@@ -87,8 +88,9 @@ def phantom_from_ct(
         with an override.
     outside : str
         Material, at its nominal density, outside the body and beyond the CT.
-    table : str
-        Name of the density-to-material table: "tissue", or "water" for water phantoms.
+    table : str, optional
+        Name of the density-to-material table: "tissue", or "water" for water phantoms. That of
+        the curve if left out.
 
     Returns
     -------
@@ -105,7 +107,7 @@ def phantom_from_ct(
         CT, structures and dose grid do not meet.
     """
     _check_frame(ct, structures)
-    steps = load_material_table(table)
+    steps = load_material_table(table or curve.materials)
     fills, notes = resolve_overrides(
         structures, overrides or {}, steps, use_recorded=use_recorded_densities
     )
@@ -316,6 +318,11 @@ def _ct_density(
         below += converted.n_below
         above += converted.n_above
     notes = [f"densities by the HU curve {curve.label}: {curve.description or curve.source}"]
+    if curve.quantity == ELECTRON_DENSITY:
+        notes.append(
+            f"the curve {curve.label} states relative electron densities; mass densities follow "
+            "from the compositions of tissues"
+        )
     for count, side, hu_end, end in (
         (below, "below", curve.hu[0], curve.density[0]),
         (above, "above", curve.hu[-1], curve.density[-1]),

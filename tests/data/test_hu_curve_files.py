@@ -1,0 +1,130 @@
+"""Files of HU curves: JSON and CSV, electron densities, and densities that cannot be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dosecalc.data.hu_curve_files import mass_from_electron_density
+from dosecalc.data.hu_curves import HuCurve, density_from_hu, list_hu_curves, load_hu_curve
+from dosecalc.data.materials import load_material
+from dosecalc.errors import InputError
+
+STATED = "# name: Somatom body\n# version: 2026-03\n# kvp: 120\n# source: CIRS 062M, March 2026\n"
+POINTS = [(-1000, 0.0012), (-741, 0.26), (0, 1.0), (295, 1.18), (1446, 1.85)]
+
+
+def written(folder: Path, text: str, name: str = "own.csv") -> HuCurve:
+    (folder / name).write_text(text, encoding="utf-8")
+    return load_hu_curve(folder / name)
+
+
+@pytest.mark.parametrize(
+    ("head", "line"),
+    [
+        ("HU,mass density (g/cm3)", "{:g},{:g}"),
+        ("HU;density [g/cm\u00b3]", "{:g};{:g}"),
+        ("CT number\tDensity", "{:g}\t{:g}"),
+    ],
+)
+def test_csv_and_json_are_one_curve(head: str, line: str, tmp_path: Path) -> None:
+    text = STATED + head + "\n" + "\n".join(line.format(*p) for p in POINTS)
+    if ";" in head:
+        # As spreadsheets of many countries write numbers.
+        text = text.replace("0.", "0,").replace("1.", "1,")
+    found = written(tmp_path, text)
+    record = {"name": "c", "version": "1", "source": "s", "kvp": 120, "points": POINTS}
+    other = written(tmp_path, json.dumps(record), "own.json")
+    np.testing.assert_allclose(found.hu, other.hu)
+    np.testing.assert_allclose(found.density, other.density)
+    assert (found.name, found.version, found.kvp) == ("Somatom body", "2026-03", 120.0)
+    assert found.source.startswith("CIRS 062M")
+    assert len(found.sha256) == 64 and found.materials == "tissue"
+
+
+def test_what_a_csv_does_not_state_is_said(tmp_path: Path) -> None:
+    found = written(tmp_path, "HU,density\n-1000,0\n0,1\n1000,1.6\n", "ct2.csv")
+    assert found.name == "ct2" and found.version == found.sha256[:8]
+    assert "does not state where it comes from" in found.source
+
+
+def test_electron_densities_become_those_of_the_tissues() -> None:
+    """Every nominal tissue comes back with its own mass density."""
+    water = load_material("water").z_over_a
+    for name in ("lung", "adipose", "water", "muscle", "bone_1.4", "cortical_bone", "titanium"):
+        one = load_material(name)
+        relative = one.density_g_cm3 * one.z_over_a / water
+        assert mass_from_electron_density(relative) == pytest.approx(one.density_g_cm3, rel=1e-9)
+    # Cortical bone of 1.85 g/cm3 has 0.939 times water's electrons per gram.
+    assert mass_from_electron_density(1.737) == pytest.approx(1.85, abs=0.001)
+    assert mass_from_electron_density(0.0) == 0.0
+    fine = mass_from_electron_density(np.linspace(0, 12, 2000))
+    assert (np.diff(fine) > 0).all()
+    assert mass_from_electron_density(1.1, "water") == pytest.approx(1.1)
+
+
+def test_a_table_of_electron_densities_is_taken_as_such(tmp_path: Path) -> None:
+    text = "HU,relative electron density\n-1000,0.001\n-741,0.2576\n0,1.0\n1446,1.737\n"
+    found = written(tmp_path, text)
+    assert found.quantity == "relative electron density"
+    values = density_from_hu([-741.0, 0.0, 1446.0], found).density
+    np.testing.assert_allclose(values, [0.26, 1.0, 1.85], rtol=0.005)
+    record = {
+        "name": "c", "version": "1", "source": "s", "quantity": "relative electron density",
+        "points": [[-1000, 0.001], [-741, 0.2576], [0, 1.0], [1446, 1.737]],
+    }  # fmt: skip
+    other = written(tmp_path, json.dumps(record), "own.json")
+    np.testing.assert_allclose(found.density, other.density)
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        ("-1000,1.2\n0,1000\n1000,1600", "1000 at 0 HU: these are kg/m3; divide them by 1000"),
+        ("-1000,0.001\n0,1.2\n1000,1.6", "1.2 g/cm3 at 0 HU, which is water"),
+        ("0,0.001\n1000,1.0\n2000,1.6", "1000 added"),
+        ("-1000,0.3\n0,1.0\n1000,1.6", "0.335 g/cm3 at -950 HU and below, which is air"),
+        ("-600,0.4\n0,1.0\n1000,1.6", "0.4 g/cm3 at -950 HU and below, which is air"),
+        ("-1000,0.001\n0,1.0\n1000,3.2", "no bone is denser than 3 g/cm3"),
+        ("-1000,0.001\n0,1.0\n1000,0.9", "must not fall"),
+        ("-1000,0.001\n-10,0.99", "without water"),
+        ("-1000,0.001\n0,x", "two numbers are needed"),
+        ("-1000,0.001\n0,1,0", "two numbers are needed"),
+    ],
+)
+def test_densities_that_cannot_be_are_refused(points: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        written(tmp_path, f"HU,density\n{points}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("-1000,0.001\n0,1.0\n", "it has to name two columns"),
+        ("HU,rho\n-1000,0.001\n0,1.0\n", "named 'rho'; name it 'mass density'"),
+        ("HU,density kg/m3\n-1000,1.2\n0,1000\n", "densities in kg/m3; divide them by 1000"),
+        ("# colour: red\nHU,density\n-1000,0\n0,1\n", "'# colour:' is not known"),
+        ("# kvp: many\nHU,density\n-1000,0\n0,1\n", "kvp is 'many', not a number"),
+        ("# materials: wood\nHU,density\n-1000,0\n0,1\n", "there are tissue, water"),
+        ("# quantity: mass density\nHU,RED\n-1000,0\n0,1\n", "its '# quantity:' 'mass density'"),
+        ("", "holds no points"),
+    ],
+)
+def test_csv_files_that_do_not_say_what_they_hold_are_refused(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        written(tmp_path, text)
+
+
+def test_metal_at_the_end_of_the_scale_is_no_bone(tmp_path: Path) -> None:
+    found = written(tmp_path, "HU,density\n-1000,0\n0,1\n1500,1.9\n2900,4.5\n3070,7.9\n")
+    assert found.density[-1] == 7.9
+
+
+def test_shipped_curves_are_plausible_and_state_their_materials() -> None:
+    tables = {name: load_hu_curve(name).materials for name in list_hu_curves()}
+    assert tables == {"generic-120kvp": "tissue", "water-equivalent-phantom": "water"}
