@@ -201,6 +201,29 @@ def test_a_series_of_another_name_with_the_same_images(folder: Path) -> None:
     assert any("lists its images under series 1.2.30" in note for note in case.notes)
 
 
+def test_contours_lead_to_the_images_where_the_series_does_not(folder: Path) -> None:
+    """The set lists a series of another name without its images; its contours name the images."""
+
+    def change(ds: Dataset) -> None:
+        listed(ds).SeriesInstanceUID = "1.2.98"
+        listed(ds).ContourImageSequence = []
+
+    edit(folder / "set.dcm", change)
+    case = import_folder(folder)
+    assert case.ct is not None
+    assert case.ct.series_uid == "1.2.30"
+    slices(folder)[4].unlink()
+    with pytest.raises(DicomError, match="of the 8 CT images it names, 1 are not in the folder"):
+        import_folder(folder)
+
+
+def test_two_parts_that_nothing_names(folder: Path) -> None:
+    (folder / "set.dcm").unlink()
+    second_series(slices(folder)[5:])
+    with pytest.raises(DicomError, match=r"--series UID, or merge them, as together they are one"):
+        import_folder(folder)
+
+
 def _no_frame(ds: Dataset) -> None:
     for roi in ds.StructureSetROISequence:
         roi.ReferencedFrameOfReferenceUID = ""

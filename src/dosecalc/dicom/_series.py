@@ -109,7 +109,7 @@ def choose_series(
     if set_file is None or structures is None:
         named = _Named({}, set(), Counter())
     else:
-        named = _named(dataset_of(set_file), structures.frame_of_reference_uid)
+        named = _named(dataset_of(set_file), structures.frame_of_reference_uid, folder)
     if choice.ct_series_uid is not None:
         wanted = _chosen(folder, named, choice, choice.ct_series_uid)
     elif named.by_series or folder.holding(named.drawn):
@@ -133,7 +133,7 @@ def _sorted(images: Images, told: Told) -> _Folder:
     return _Folder(series, series_of, images, told)
 
 
-def _named(structure_set: Dataset, frame: str) -> _Named:
+def _named(structure_set: Dataset, frame: str, folder: _Folder) -> _Named:
     """Read which images a structure set names; those that its contours name where that matters."""
     by_series: dict[str, set[str]] = {}
     others: Counter[str] = Counter()
@@ -149,7 +149,10 @@ def _named(structure_set: Dataset, frame: str) -> _Named:
                     by_series.setdefault(text(series, "SeriesInstanceUID"), set()).update(uids)
     by_series.pop("", None)
     drawn: set[str] = set()
-    if len(by_series) != 1:
+    plain = len(by_series) == 1 and (
+        any(by_series.values()) or set(by_series) <= set(folder.series)
+    )
+    if not plain:
         for roi in items(structure_set, "ROIContourSequence"):
             for contour in items(roi, "ContourSequence"):
                 drawn |= _image_uids(contour)[0]
@@ -190,7 +193,7 @@ def _drawn_on(folder: _Folder, named: _Named, choice: Choice) -> list[str]:
     """Return the series that hold the images which the structure set names."""
     if len(named.by_series) == 1:
         ((uid, uids),) = named.by_series.items()
-        holding = folder.holding(uids) or [uid] * (uid in folder.series)
+        holding = folder.holding(uids or named.drawn) or [uid] * (uid in folder.series)
         if holding and uid not in holding:
             folder.told.notes.append(
                 f"the structure set lists its images under series {uid}; they are in series "
@@ -267,9 +270,11 @@ def _only(folder: _Folder, structures: StructureSet | None, named: _Named) -> li
             f"and nothing ties it to a CT of the folder (there: {folder.listed}); {_NO_CT}"
         )
     if len(fitting) > 1:
+        together = [dataset_of(f) for uid in fitting for f in series[uid]]
+        parts = "" if volume_problem(together) else ", or merge them, as together they are one scan"
         raise DicomError(
             f"the folder holds {len(fitting)} CT series and no structure set names one; choose one "
-            f"with --series UID: {_listed(series, fitting)}"
+            f"with --series UID{parts}: {_listed(series, fitting)}"
         )
     if structures is not None and fitting:
         if on_others:
@@ -297,7 +302,7 @@ def _listed(series: dict[str, list[FoundFile]], uids: Iterable[str]) -> str:
 def _needed(folder: _Folder, named: _Named, wanted: list[str], choice: Choice) -> set[str]:
     """Return the CT images that the structure set names of these series, or draws contours on."""
     if len(named.by_series) == 1:
-        needed = set().union(*named.by_series.values())
+        needed = set().union(*named.by_series.values()) or named.drawn
     else:
         needed = set().union(*(named.by_series.get(uid, set()) for uid in wanted))
         if choice.ct_series_uid is None:
