@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 from dosecalc.cli.main import main
@@ -167,6 +168,70 @@ def test_dvh_prints_indices_and_writes_curves(tmp_path, capsys, rtstruct):
     assert index["target"] == "PTV"
     assert index["within"] == "BODY"
     assert index["rtog"] == pytest.approx(index["isodose_cm3"] / index["target_cm3"])
+
+
+@pytest.fixture
+def odd_rtstruct(tmp_path: Path) -> str:
+    """An ROI with a gap and overlaps, clips on two slices, and one that cannot be used."""
+    halves = (square(4.0, [0, 3, 6, 18, 21]), square(5.0, [0, 3, 6, 18, 21]))
+    moved = tuple(Contour(c.z, np.add(c.points, [4.5, 0])) for c in halves[1])
+    structures = StructureSet(
+        (
+            Structure(1, "ROI", "ORGAN", halves[0] + moved),
+            Structure(2, "CLIPS", "", square(2.0, [-20.0, 10.0])),
+            Structure(3, "OTHER", "", square(2.0, [0.0, 3.0])),
+        ),
+        frame_of_reference_uid=FRAME,
+        patient_id="P1",
+    )
+    subject = Subject("P1", "Test", "1.2.3")
+    place = write_structures(structures, tmp_path / "odd.dcm", ct=None, subject=subject)
+    ds = pydicom.dcmread(place)
+    ds.ROIContourSequence[2].ContourSequence[0].ContourGeometricType = "INTERPOLATED_PLANAR"
+    ds.save_as(place)
+    return str(place)
+
+
+def test_notes_of_structures_reach_dvh_and_compare(tmp_path, capsys, odd_rtstruct):
+    a, b = rtdose(tmp_path / "a.dcm"), rtdose(tmp_path / "b.dcm")
+    wanted = (
+        "ROI: nothing drawn between z = 6 and 18 mm: taken as two pieces",
+        "ROI: contours overlap on z = 0, 3, 6, 18, 21 mm",
+        "OTHER: left out: contour 1: contour type 'INTERPOLATED_PLANAR' is not known",
+    )
+    for words in (["dvh", a, odd_rtstruct], ["compare", a, b, "--structures", odd_rtstruct]):
+        assert run(*words) == 0
+        text = capsys.readouterr().out
+        assert all(f"- {sentence}" in text for sentence in wanted)
+        assert run(*words, "--json") == 0
+        notes = printed(capsys)["notes"]
+        assert all(any(n.startswith(sentence) for n in notes) for sentence in wanted)
+        assert run(*words, "--structure", "ROI") == 0
+        text = capsys.readouterr().out
+        assert wanted[0] in text
+        assert "OTHER" not in text
+        assert run(*words, "--structure", "OTHER") == 3
+        assert "structure 'OTHER' cannot be used" in capsys.readouterr().err
+    assert run("dvh", a, odd_rtstruct, "--json") == 0
+    (first, *_) = printed(capsys)["structures"]
+    assert first["notes"][0] == wanted[0].removeprefix("ROI: ")
+
+
+def test_plane_spacing_is_kept_to(tmp_path, capsys, odd_rtstruct):
+    a = rtdose(tmp_path / "a.dcm")
+    for words, cm3 in (([], 2 * 0.16 * 0.3), (["--plane-spacing", "2"], 2 * 0.16 * 0.2)):
+        assert run("dvh", a, odd_rtstruct, "--structure", "CLIPS", "--json", *words) == 0
+        (clips,) = printed(capsys)["structures"]
+        assert clips["volume_cm3"] == pytest.approx(cm3, rel=1e-3)
+    assert run("dvh", a, odd_rtstruct, "--plane-spacing", "12mm", "--json") == 0
+    told = printed(capsys)
+    assert told["structures"][0]["notes"] == [
+        "nothing drawn between z = 6 and 18 mm: taken as two pieces",
+        "contours overlap on z = 0, 3, 6, 18, 21 mm: where an even number of them overlap is "
+        "outside (even-odd rule)",
+    ]
+    assert run("dvh", a, odd_rtstruct, "--plane-spacing", "0") == 3
+    assert "--plane-spacing 0 mm: give the distance" in capsys.readouterr().err
 
 
 def test_what_does_not_belong_together_is_refused_unless_said(tmp_path, capsys, rtstruct):

@@ -166,7 +166,7 @@ def test_single_plane_needs_a_spacing() -> None:
     assert volume_cm3(solid, plane_spacing=3.0) == pytest.approx(np.pi * 400 * 3 / 1000)
     np.testing.assert_allclose(slab_stack(solid, plane_spacing=3.0).bounds, [[2.5, 5.5]])
     for spacing in (None, 0.0, np.nan):
-        with pytest.raises(GeometryError, match=r"'solid'.*one plane only.*spacing"):
+        with pytest.raises(GeometryError, match=r"'solid'.*one plane only.*--plane-spacing"):
             volume_cm3(solid, plane_spacing=spacing)
 
 
@@ -192,7 +192,10 @@ def test_contours_of_one_plane_belong_together_in_spite_of_rounding() -> None:
         Structure(
             number=1,
             name="rounded",
-            contours=tuple(Contour(z, circle(5)) for z in (3.0, -92.6, 0.0, -92.599999, 3.000001)),
+            contours=tuple(
+                Contour(z, circle(5, x=n))
+                for n, z in enumerate((3.0, -92.6, 0, -92.599999, 3.000001))
+            ),
         )
     )
     assert [len(contours) for _, contours in planes] == [2, 1, 2]
@@ -300,8 +303,12 @@ def test_same_outline_knows_repeats_whatever_their_points() -> None:
     finer = Contour(0.0, np.stack([outline.points, middle], axis=1).reshape(-1, 2))
     assert same_outline(outline, turned)
     assert same_outline(outline, finer)
-    assert not same_outline(outline, Contour(0.0, circle(19.9, n=30)))
-    assert not same_outline(outline, Contour(0.0, circle(20, x=0.1, n=30)))
+    assert same_outline(outline, Contour(0.0, outline.points + np.array([0.06, -0.06])))
+    assert not same_outline(outline, Contour(0.0, circle(19.85, n=30)))
+    assert not same_outline(outline, Contour(0.0, circle(20, x=0.12, n=30)))
+    bump = outline.points.copy()
+    bump[5] *= 0.98
+    assert not same_outline(outline, Contour(0.0, bump))
     assert not same_outline(Contour(0.0, box(20, 20)), outline)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from dosecalc.cli._doses import measure
+
 __all__ = ["case_options", "percent"]
 
 
@@ -71,6 +73,13 @@ _OPTIONS = (
     ),
     click.option(
         "--bolus", multiple=True, metavar="ROI", help="Bolus structure to keep; repeatable."
+    ),
+    click.option(
+        "--plane-spacing",
+        **measure("mm"),
+        metavar="MM",
+        help="Distance of the slices that structures were drawn on, which decides where planes "
+        "are missing; that of the CT if left out.",
     ),
     click.option(
         "--inside",

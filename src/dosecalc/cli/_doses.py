@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,14 +20,17 @@ __all__ = [
     "NamedDose",
     "NamedStructures",
     "check_file",
+    "check_plane_spacing",
     "dose_options",
     "gamma_options",
     "gamma_outcome",
     "measure",
+    "plane_spacing_option",
     "print_notes",
     "read_any_dose",
     "read_structure_file",
     "refuse_strangers",
+    "structure_notes",
     "write_file",
 ]
 
@@ -59,6 +62,7 @@ def measure(unit: str) -> dict[str, Any]:
     return {"type": str, "callback": read}
 
 
+_CLOSEST_MM, _FURTHEST_MM = 0.05, 200.0
 _PERCENT, _MM, _GY = measure("%"), measure("mm"), measure("Gy")
 
 
@@ -271,12 +275,57 @@ def _without_identity(path: Path, dose: Dose) -> NamedDose:
     return NamedDose(path, dose, notes=tuple(dose.provenance.get("notes", ())))
 
 
-def read_structure_file(path: Path) -> NamedStructures:
-    """Read an RTSTRUCT file."""
-    from dosecalc.dicom import read_dataset, read_structures
+def plane_spacing_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option that says how far apart the slices are that structures were drawn on."""
+    option = click.option(
+        "--plane-spacing",
+        **measure("mm"),
+        metavar="MM",
+        help="Distance of the slices that structures were drawn on, which decides where planes "
+        "are missing; needed for a structure on a single plane or on planes far apart. The "
+        "planes of the structure set tell it if left out.",
+    )
+    return option(command)
 
+
+def check_plane_spacing(spacing: float) -> None:
+    """Refuse a distance that no slices have.
+
+    Raises
+    ------
+    InputError
+        It is not from 0.05 to 200 mm.
+    """
+    from dosecalc.errors import InputError
+
+    if not _CLOSEST_MM <= spacing <= _FURTHEST_MM:
+        raise InputError(
+            f"--plane-spacing {spacing:g} mm: give the distance of the CT slices, from "
+            f"{_CLOSEST_MM:g} to {_FURTHEST_MM:g} mm"
+        )
+
+
+def read_structure_file(path: Path, plane_spacing: float | None = None) -> NamedStructures:
+    """Read an RTSTRUCT file, drawn on slices of a spacing (mm) or as its planes tell."""
+    from dosecalc.dicom import read_dataset, read_structures
+    from dosecalc.patient.drawing import on_slices
+
+    if plane_spacing is not None:
+        check_plane_spacing(plane_spacing)
     _refuse_no_file(path, "an RTSTRUCT file")
-    return NamedStructures(path, read_structures(read_dataset(path), where=str(path)))
+    found = read_structures(read_dataset(path), where=str(path))
+    return NamedStructures(
+        path, found if plane_spacing is None else on_slices(found, plane_spacing)
+    )
+
+
+def structure_notes(structures: NamedStructures, names: Collection[str] = ()) -> list[str]:
+    """Return what the reader noted on the set and on its structures, or on those of `names`."""
+    notes = [f"structures: {note}" for note in structures.structures.notes]
+    for one in structures.structures:
+        if not names or one.name in names:
+            notes += [f"{one.name}: {note}" for note in one.notes]
+    return notes
 
 
 def refuse_strangers(

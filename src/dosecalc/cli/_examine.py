@@ -18,7 +18,7 @@ from dosecalc.cli._prepare import Prepared, is_recipe, prepare
 from dosecalc.cli._reference import find_reference
 from dosecalc.cli._show import Stages
 from dosecalc.errors import InputError, OutsideValidityError
-from dosecalc.model import Beam, Dose
+from dosecalc.model import Beam, Dose, StructureSet
 from dosecalc.verify.beam_hits import hit_findings
 from dosecalc.verify.evidence import Evidence
 from dosecalc.verify.judgement import judge
@@ -142,6 +142,7 @@ def examine(
     case = prepared.case
     if case is None:
         raise InputError(f"{calc.path} holds no patient")
+    _refuse_left_out(template, case.structures)
     reference = find_reference(
         case, prepared.plan, options.reference, same_patient=calc.same_patient
     )
@@ -186,6 +187,18 @@ def examine(
         "engines": [one.engine for one in options.calcs],
     }
     return prepared, verification, dict(prepared.choices) | chosen
+
+
+def _refuse_left_out(template: Template | None, structures: StructureSet | None) -> None:
+    """Refuse goals of structures that were drawn and cannot be used, before anything is done."""
+    if template is None or structures is None:
+        return
+    drawn = {s.name for s in structures if not s.is_empty}
+    left_out = {s.name for s in structures if s.left_out}
+    for goal in template.goals:
+        broken = [name for name in goal.structures if name in left_out]
+        if broken and not drawn & set(goal.structures):
+            raise InputError(f"a goal of the template: {structures.refusal(broken[0])}")
 
 
 def _named(file: Tolerances | Template) -> dict[str, str]:

@@ -42,6 +42,7 @@ COLUMNS = (
     Column("recorded_densities", "--recorded-densities", "flag"),
     Column("couch", "--couch"),
     Column("bolus", "--bolus"),
+    Column("plane_spacing", "--plane-spacing", "number"),
     Column("inside", "--inside"),
     Column("grid", "--grid", "number"),
     Column("directions", "--directions"),

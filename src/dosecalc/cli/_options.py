@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from dosecalc.cli._doses import check_plane_spacing
 from dosecalc.errors import InputError
 from dosecalc.patient.overrides import Override
 
@@ -30,6 +31,7 @@ _FOR_PATIENTS = {
     "recorded_densities": "--recorded-densities",
     "couch": "--couch",
     "bolus": "--bolus",
+    "plane_spacing": "--plane-spacing",
     "inside": "--inside",
     "plan_uid": "--plan",
     "incomplete": "--incomplete",
@@ -61,6 +63,7 @@ class CalcOptions:
     recorded_densities: bool = False
     couch: tuple[str, ...] = ()
     bolus: tuple[str, ...] = ()
+    plane_spacing: float | None = None
     inside: str | None = None
     directions: int | None = None
     histories: int | None = None
@@ -84,6 +87,8 @@ class CalcOptions:
             raise InputError("give --histories or --uncertainty, not both")
         if self.grid_mm is not None and not 0.1 <= self.grid_mm <= 50:
             raise InputError(f"--grid {self.grid_mm:g} mm: choose a voxel size from 0.1 to 50 mm")
+        if self.plane_spacing is not None:
+            check_plane_spacing(self.plane_spacing)
         if self.hu_curve is not None and self.config is not None:
             raise InputError("give --hu-curve or --config, not both")
         if self.inside is not None and (self.hu_curve is not None or self.config is not None):

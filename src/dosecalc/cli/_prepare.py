@@ -130,6 +130,7 @@ def _prepare_patient(options: CalcOptions, stages: Stages) -> Prepared:
             use_ct=options.inside is None,
             incomplete_ok=options.incomplete,
             same_patient=options.same_patient,
+            plane_spacing=options.plane_spacing,
         )
     plan = _plan_of(case, options)
     machines = machines_for(plan, options.machines)
@@ -156,6 +157,7 @@ def _prepare_patient(options: CalcOptions, stages: Stages) -> Prepared:
             "recorded_densities": options.recorded_densities,
             "couch": options.couch,
             "bolus": options.bolus,
+            "plane_spacing": options.plane_spacing,
             "inside": options.inside,
             "same_patient": options.same_patient,
         },
@@ -244,7 +246,7 @@ def _region(structures: StructureSet | None, options: CalcOptions) -> tuple[Stru
     if options.body is not None:
         body = structures[options.body]
     else:
-        external = [s for s in structures.of_kind("EXTERNAL") if not s.is_empty]
+        external = structures.bodies
         if len(external) != 1:
             return ()
         body = external[0]

@@ -13,11 +13,12 @@ from dosecalc.cli._doses import (
     dose_options,
     gamma_options,
     gamma_outcome,
-    measure,
+    plane_spacing_option,
     print_notes,
     read_any_dose,
     read_structure_file,
     refuse_strangers,
+    structure_notes,
 )
 
 if TYPE_CHECKING:
@@ -39,12 +40,7 @@ _COLUMNS = ("D98", "D50", "D2", "mean")
     help="RTSTRUCT file: histograms of its structures in both doses.",
 )
 @click.option("--structure", "names", multiple=True, metavar="NAME", help="Only this; repeatable.")
-@click.option(
-    "--plane-spacing",
-    **measure("mm"),
-    metavar="MM",
-    help="Distance of the CT slices, needed for structures drawn on a single one.",
-)
+@plane_spacing_option
 @gamma_options
 @dose_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
@@ -81,10 +77,11 @@ def compare(
     notes = [*first.notes, *second.notes, *refuse_strangers(first, second, accepted=strangers)]
     pairs: list[tuple[StructureDvh, StructureDvh]] = []
     if structures is not None:
-        drawn = read_structure_file(structures)
+        drawn = read_structure_file(structures, plane_spacing)
         for one in (first, second):
             notes += refuse_strangers(one, drawn, accepted=strangers)
-        pairs = _histograms(drawn, names, (first, second), plane_spacing)
+        pairs = _histograms(drawn, names, (first, second))
+        notes += structure_notes(drawn, names)
     made = gamma_criteria(**criteria)
     difference = dose_difference(
         first.dose,
@@ -112,13 +109,12 @@ def _histograms(
     structures: NamedStructures,
     names: Sequence[str],
     doses: tuple[NamedDose, NamedDose],
-    plane_spacing: float | None,
 ) -> list[tuple[StructureDvh, StructureDvh]]:
     from dosecalc.cli.dvh import chosen_structures, dvh_of
 
     rows = []
     for one in chosen_structures(structures, names):
-        a, b = (dvh_of(one, d.dose, plane_spacing, refuse=bool(names)) for d in doses)
+        a, b = (dvh_of(one, d.dose, refuse=bool(names)) for d in doses)
         rows.append((a, b))
     return rows
 

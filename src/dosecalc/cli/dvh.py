@@ -13,10 +13,12 @@ from dosecalc.cli._doses import (
     check_file,
     dose_options,
     measure,
+    plane_spacing_option,
     print_notes,
     read_any_dose,
     read_structure_file,
     refuse_strangers,
+    structure_notes,
     write_file,
 )
 
@@ -68,12 +70,7 @@ class StructureDvh:
     help="Targets of the prescription; structures of type PTV if left out; repeatable.",
 )
 @click.option("--body", metavar="NAME", help="Structure that isodose volumes are taken within.")
-@click.option(
-    "--plane-spacing",
-    **measure("mm"),
-    metavar="MM",
-    help="Distance of the CT slices, needed for structures drawn on a single one.",
-)
+@plane_spacing_option
 @dose_options
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="File for the curves.")
 @click.option(
@@ -107,6 +104,7 @@ def dvh(
     Names follow ICRU Report 83.
     """
     from dosecalc.errors import InputError
+    from dosecalc.verify.indices import plan_indices
 
     if (targets or body) and prescription is None:
         raise InputError("--target and --body: only with --prescription")
@@ -114,19 +112,16 @@ def dvh(
     for place in (csv_file, picture):
         check_file(place, force=force)
     given = read_any_dose(dose, unit=unit, axes=axes)
-    drawn = read_structure_file(structures)
+    drawn = read_structure_file(structures, plane_spacing)
     notes = [*given.notes, *refuse_strangers(given, drawn, accepted=strangers)]
-    rows = [
-        dvh_of(one, given.dose, plane_spacing, refuse=bool(names))
-        for one in chosen_structures(drawn, names)
-    ]
+    rows = [dvh_of(one, given.dose, refuse=bool(names)) for one in chosen_structures(drawn, names)]
     if all(row.dvh is None for row in rows):
         raise InputError(f"no structure of {structures} has a dose: {rows[0].remark}")
     indices = []
     if prescription is not None:
         wanted = _targets(drawn, targets)
         inside = None if body is None else drawn[body]
-        indices = [_indices(t, given.dose, prescription, inside, plane_spacing) for t in wanted]
+        indices = [plan_indices(t, given.dose, prescription, body=inside) for t in wanted]
         if given.dose.summation != "PLAN":
             notes.append(
                 f"the dose is a {given.dose.summation} dose: is the prescription, too, of that?"
@@ -136,6 +131,8 @@ def dvh(
     if picture is not None:
         write_file(picture, _picture(rows, given.dose, kind))
     notes += [row.remark for row in rows if row.remark]
+    shown = {*names, *targets, *(() if body is None else (body,))} if names else ()
+    notes += structure_notes(drawn, shown)
     _show(rows, indices, quantities, given.dose, notes, as_json=as_json)
     return 0
 
@@ -171,15 +168,13 @@ def chosen_structures(structures: NamedStructures, names: Sequence[str]) -> list
     return drawn
 
 
-def dvh_of(
-    structure: Structure, dose: Dose, plane_spacing: float | None, *, refuse: bool = False
-) -> StructureDvh:
+def dvh_of(structure: Structure, dose: Dose, *, refuse: bool = False) -> StructureDvh:
     """Histogram of a structure; a remark in its place where it has none, unless `refuse`."""
     from dosecalc.errors import GeometryError
     from dosecalc.verify.dvh import structure_dvh
 
     try:
-        found = structure_dvh(structure, dose, plane_spacing=plane_spacing)
+        found = structure_dvh(structure, dose)
     except GeometryError as error:
         if refuse:
             raise
@@ -197,7 +192,8 @@ def dvh_of(
 def _targets(structures: NamedStructures, names: Sequence[str]) -> list[Structure]:
     from dosecalc.errors import InputError
 
-    found = [structures[name] for name in names] or list(structures.structures.of_kind("PTV"))
+    found = [structures[name] for name in names]
+    found = found or [s for s in structures.structures.of_kind("PTV") if not s.left_out]
     if not found:
         raise InputError(
             f"{structures.path}: no structure is of type PTV; name the targets with --target"
@@ -205,21 +201,13 @@ def _targets(structures: NamedStructures, names: Sequence[str]) -> list[Structur
     return found
 
 
-def _indices(
-    target: Structure,
-    dose: Dose,
-    prescription: float,
-    body: Structure | None,
-    spacing: float | None,
-) -> PlanIndices:
-    from dosecalc.verify.indices import plan_indices
-
-    return plan_indices(target, dose, prescription, body=body, plane_spacing=spacing)
-
-
 def dvh_record(row: StructureDvh, quantities: Iterable[str] = ()) -> dict[str, Any]:
     """Return the numbers of one structure as plain JSON values, Gy and cm3."""
-    record: dict[str, Any] = {"name": row.structure.name, "number": row.structure.number}
+    record: dict[str, Any] = {
+        "name": row.structure.name,
+        "number": row.structure.number,
+        "notes": list(row.structure.notes),
+    }
     found = row.dvh
     if found is None:
         return record | {"remark": row.remark}

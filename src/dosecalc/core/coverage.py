@@ -17,7 +17,7 @@ import numpy as np
 
 from dosecalc.core._jit import jit
 
-__all__ = ["area_of_cells", "cover_slices", "edge_moments", "even_odd_edges", "polygons_cross"]
+__all__ = ["area_of_cells", "cover_slices", "edge_moments", "even_odd_edges", "outlines_agree"]
 
 # Bands thinner than this and order changes smaller than this are rounding (mm).
 _TINY = 1e-9
@@ -179,33 +179,30 @@ def even_odd_edges(points: Any, starts: Any) -> Any:
 
 
 @jit
-def _segments_cross(a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Whether segments ab and cd cross at a point inside both."""
-    abc = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
-    abd = (b[0] - a[0]) * (d[1] - a[1]) - (b[1] - a[1]) * (d[0] - a[0])
-    cda = (d[0] - c[0]) * (a[1] - c[1]) - (d[1] - c[1]) * (a[0] - c[0])
-    cdb = (d[0] - c[0]) * (b[1] - c[1]) - (d[1] - c[1]) * (b[0] - c[0])
-    return abc * abd < 0 and cda * cdb < 0
+def _near(point: Any, outline: Any, distance: float) -> bool:
+    """Whether a point lies within a distance of the closed line through `outline`, (n, 2)."""
+    for i in range(outline.shape[0]):
+        a, b = outline[i - 1], outline[i]
+        dx, dy = b[0] - a[0], b[1] - a[1]
+        ux, uy = point[0] - a[0], point[1] - a[1]
+        squared = dx * dx + dy * dy
+        if squared > 0.0:
+            along = min(max((ux * dx + uy * dy) / squared, 0.0), 1.0)
+            ux -= along * dx
+            uy -= along * dy
+        if ux * ux + uy * uy <= distance * distance:
+            return True
+    return False
 
 
 @jit
-def polygons_cross(first: Any, second: Any) -> bool:
-    """Whether the outlines of two closed polygons, (n, 2) and (m, 2), cross anywhere.
-
-    Touching, nested and separate outlines do not cross.
-    """
-    low_x, high_x = second[:, 0].min(), second[:, 0].max()
-    low_y, high_y = second[:, 1].min(), second[:, 1].max()
-    for i in range(first.shape[0]):
-        a, b = first[i - 1], first[i]
-        if max(a[0], b[0]) < low_x or min(a[0], b[0]) > high_x:
-            continue
-        if max(a[1], b[1]) < low_y or min(a[1], b[1]) > high_y:
-            continue
-        for j in range(second.shape[0]):
-            if _segments_cross(a, b, second[j - 1], second[j]):
-                return True
-    return False
+def outlines_agree(first: Any, second: Any, distance: float) -> bool:
+    """Whether each corner of two closed polygons, (n, 2) and (m, 2), lies near the other's line."""
+    for points, outline in ((first, second), (second, first)):
+        for i in range(points.shape[0]):
+            if not _near(points[i], outline, distance):
+                return False
+    return True
 
 
 @jit

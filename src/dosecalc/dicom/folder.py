@@ -34,6 +34,7 @@ from dosecalc.dicom.plan import read_plan
 from dosecalc.dicom.structures import read_structures
 from dosecalc.errors import DicomError, DosecalcError
 from dosecalc.model import CtImage, PatientPosition, Plan, StructureSet
+from dosecalc.patient.drawing import on_slices
 
 __all__ = ["Case", "SourceFile", "import_folder", "references_for"]
 
@@ -86,6 +87,7 @@ def import_folder(
     position: PatientPosition | None = None,
     fraction_group: int | None = None,
     same_patient: str | None = None,
+    plane_spacing: float | None = None,
 ) -> Case:
     """Read a folder, and those below it, as one case of one patient.
 
@@ -108,6 +110,8 @@ def import_folder(
     same_patient : str or None
         Why the files are of one person, where PatientID or PatientName differ and the
         user knows; it becomes a doubt of the case.
+    plane_spacing : float or None, mm
+        Distance of the slices that structures were drawn on; that of the CT if None.
 
     Raises
     ------
@@ -122,12 +126,17 @@ def import_folder(
     place = Path(folder)
     choice = Choice(plan_uid, structure_set_uid, ct_series_uid, use_ct, incomplete_ok)
     try:
-        return _case(place, choice, position, fraction_group, same_patient)
+        case = _case(place, choice, position, fraction_group, same_patient)
     except DosecalcError as error:
         # Files are named by their paths below the folder, which says nothing of a list of cases.
         if str(error).startswith(str(place)):
             raise
         raise type(error)(f"{place}: {error}") from error
+    if plane_spacing is None and case.ct is not None:
+        plane_spacing = case.ct.grid.spacing[2]
+    if plane_spacing is None or case.structures is None:
+        return case
+    return replace(case, structures=on_slices(case.structures, plane_spacing))
 
 
 def _case(

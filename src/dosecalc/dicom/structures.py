@@ -3,7 +3,8 @@
 What the standard calls CLOSED_PLANAR and CLOSEDPLANAR_XOR becomes contours;
 on one plane they combine by the even-odd rule, whichever of the two they are
 called, because planning systems write holes as both. Points and open contours
-enclose nothing and are left out with a note. DICOM PS3.3, C.8.8.5 to C.8.8.8.
+enclose nothing and are left out with a note. A structure that cannot be read is left out
+with a note too, and refused where somebody asks for it. DICOM PS3.3, C.8.8.5 to C.8.8.8.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from dosecalc.dicom._common import attribute, integer, items, number, require, text, vector
-from dosecalc.errors import DicomError, UnsupportedError
+from dosecalc.errors import DicomError, DosecalcError, UnsupportedError
 from dosecalc.model import Contour, Structure, StructureSet
-from dosecalc.patient.coverage import crossing_planes, plane_gaps, same_outline
+from dosecalc.patient.drawing import drawing_notes as _drawing_notes
+from dosecalc.patient.drawing import on_drawn_planes, spacing_of_set
+from dosecalc.patient.outlines import Outlines
 
 __all__ = ["RT_STRUCTURE_SET_STORAGE", "read_structures"]
 
@@ -30,6 +33,8 @@ _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 _WITHOUT_AREA = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
 # A contour whose z varies by more than this (mm) is not in an axial plane.
 _FLATNESS = 0.02
+# A contour repeated within this distance in z (mm) is one.
+_SAME_PLANE = 0.1
 # No patient is 100 m from the origin: such a number is damage.
 _FARTHEST = 1e5
 _DENSEST = 25.0
@@ -48,15 +53,16 @@ def read_structures(ds: Dataset, *, where: str = "RTSTRUCT") -> StructureSet:
     -------
     StructureSet
         Every ROI of the file, in its order, those without contours included.
-        What was left out or is unusual is in the notes of the structure or the set.
+        What was left out or is unusual is in the notes of the structure or the set. An ROI
+        out of axial planes, of a contour type that is not known, offset or damaged has no
+        contours and says in `left_out` why.
 
     Raises
     ------
     DicomError
         The file is not a structure set, or is incomplete or contradicts itself.
     UnsupportedError
-        Contours out of axial planes, offset contours, contour types that are not
-        known, or structures in different frames of reference.
+        Structures in different frames of reference.
     """
     sop_class = text(ds, "SOPClassUID", where)
     if sop_class != RT_STRUCTURE_SET_STORAGE:
@@ -69,6 +75,8 @@ def read_structures(ds: Dataset, *, where: str = "RTSTRUCT") -> StructureSet:
         _structure(number_, name, contours.get(number_, ()), observations.get(number_, ()), where)
         for number_, (name, _) in rois.items()
     ]
+    spacing = spacing_of_set(structures)
+    structures = [_with_drawing_notes(on_drawn_planes(s, spacing)) for s in structures]
     repeated = [name for name, n in Counter(s.name for s in structures).items() if n > 1]
     if repeated:
         notes.append(f"structure names used more than once: {', '.join(repeated)}")
@@ -134,24 +142,36 @@ def _structure(
     observations: Sequence[Dataset],
     where: str,
 ) -> Structure:
+    """Return one ROI; where it cannot be read, its name and why."""
     place = f"{where}, ROI {roi} {name!r}"
-    if len(contour_items) > 1:
-        raise DicomError(
-            f"{place}: ROIContourSequence lists it {len(contour_items)} times; once is allowed"
-        )
+    kind, density = "", None
     notes: list[str] = []
-    contours = _contours(contour_items[0], place, notes) if contour_items else ()
-    density = _density(observations, place, notes)
-    kind = _kind(observations, place)
-    drawn = Structure(number=roi, name=name, kind=kind, contours=contours, density=density)
-    return replace(drawn, notes=(*notes, *_drawing_notes(drawn)))
+    try:
+        if len(contour_items) > 1:
+            raise DicomError(
+                f"{place}: ROIContourSequence lists it {len(contour_items)} times; once is allowed"
+            )
+        kind = _kind(observations, place)
+        density = _density(observations, place, notes)
+        contours = _contours(contour_items[0], place, notes) if contour_items else ()
+    except DosecalcError as error:
+        reason = str(error)
+        why = reason.removeprefix(f"{place}, ").removeprefix(f"{place}: ")
+        said = (f"left out: {why}",)
+        return Structure(roi, name, kind, density=density, notes=said, left_out=reason)
+    return Structure(roi, name, kind, contours, density, tuple(notes))
+
+
+def _with_drawing_notes(structure: Structure) -> Structure:
+    if structure.left_out:
+        return structure
+    return replace(structure, notes=(*structure.notes, *_drawing_notes(structure)))
 
 
 def _contours(item: Dataset, place: str, notes: list[str]) -> tuple[Contour, ...]:
     """Return the closed contours of one ROI; what encloses no area is counted in the notes."""
-    contours: list[Contour] = []
+    known = _Known()
     left_out: Counter[str] = Counter()
-    by_plane: dict[int, list[Contour]] = {}
     for index, entry in enumerate(items(item, "ContourSequence", place), start=1):
         spot = f"{place}, contour {index}"
         kind = text(entry, "ContourGeometricType", spot)
@@ -167,14 +187,45 @@ def _contours(item: Dataset, place: str, notes: list[str]) -> tuple[Contour, ...
         if contour is None:
             left_out["closed contour of fewer than three points"] += 1
             continue
-        plane = by_plane.setdefault(round(contour.z / _FLATNESS), [])
-        if kind == "CLOSED_PLANAR" and any(same_outline(contour, other) for other in plane):
+        repeated = known.find(contour)
+        if repeated is None:
+            known.add(contour)
+        elif kind == "CLOSED_PLANAR":
             left_out["repeated contour"] += 1
-            continue
-        plane.append(contour)
-        contours.append(contour)
+        else:
+            known.remove(repeated)
+            left_out["CLOSEDPLANAR_XOR contour that its repetition cancels"] += 2
     notes.extend(f"left out: {n} x {what}" for what, n in left_out.items())
-    return tuple(contours)
+    return known.contours
+
+
+class _Known:
+    """Contours of one ROI in their order, among which a repeated one is found at once."""
+
+    def __init__(self) -> None:
+        self._contours: dict[int, Contour] = {}
+        self._planes: dict[int, Outlines] = {}
+
+    @property
+    def contours(self) -> tuple[Contour, ...]:
+        return tuple(self._contours.values())
+
+    def find(self, contour: Contour) -> Contour | None:
+        """Return the contour that this one repeats, on its plane or at most 0.1 mm from it."""
+        level = round(contour.z / _SAME_PLANE)
+        for near in (level - 1, level, level + 1):
+            found = self._planes[near].find(contour) if near in self._planes else None
+            if found is not None and abs(found.z - contour.z) <= _SAME_PLANE:
+                return found
+        return None
+
+    def add(self, contour: Contour) -> None:
+        self._contours[id(contour)] = contour
+        self._planes.setdefault(round(contour.z / _SAME_PLANE), Outlines()).add(contour)
+
+    def remove(self, contour: Contour) -> None:
+        del self._contours[id(contour)]
+        self._planes[round(contour.z / _SAME_PLANE)].remove(contour)
 
 
 def _contour(entry: Dataset, spot: str) -> Contour | None:
@@ -222,24 +273,6 @@ def _contour_data(entry: Dataset, spot: str) -> NDArray[np.float64]:
     if attribute(entry, "ContourData", spot) is None:
         return np.empty(0)
     return vector(entry, "ContourData", where=spot)
-
-
-def _drawing_notes(structure: Structure) -> list[str]:
-    """Sentences on what is unusual about how a structure is drawn."""
-    if structure.is_empty:
-        return ["no closed contours: the structure is empty"]
-    notes = []
-    for below, above in plane_gaps(structure):
-        notes.append(f"nothing drawn between z = {below:g} and {above:g} mm: taken as two pieces")
-    crossing = crossing_planes(structure)
-    if crossing:
-        listed = ", ".join(f"{z:g}" for z in crossing[:5])
-        more = f" and {len(crossing) - 5} more" if len(crossing) > 5 else ""
-        notes.append(
-            f"contours overlap on z = {listed}{more} mm: where an even number of them overlap "
-            "is outside (even-odd rule)"
-        )
-    return notes
 
 
 def _kind(observations: Iterable[Dataset], place: str) -> str:

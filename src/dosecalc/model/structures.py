@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,12 @@ class Contour:
             )
         object.__setattr__(self, "points", points)
 
+    @cached_property
+    def box(self) -> tuple[float, float, float, float]:
+        """Lowest x and y, highest x and y, mm."""
+        low, high = self.points.min(axis=0), self.points.max(axis=0)
+        return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -45,6 +52,9 @@ class Structure:
     separate pieces, holes drawn as their own contour, and keyholes.
     `density` is the physical mass density in g/cm3 that the planning system
     recorded for it (ROI Physical Properties), None where there is none.
+    `slice_spacing` is the distance in mm of the image slices it was drawn on, None where
+    that is not known. `left_out` says why a structure that was drawn cannot be used; it then
+    has no contours.
     """
 
     number: int
@@ -53,6 +63,8 @@ class Structure:
     contours: tuple[Contour, ...] = field(default=())
     density: float | None = None
     notes: tuple[str, ...] = field(default=())
+    slice_spacing: float | None = None
+    left_out: str = ""
 
     @property
     def is_empty(self) -> bool:
@@ -83,10 +95,33 @@ class StructureSet:
     def __getitem__(self, name: str) -> Structure:
         found = [s for s in self.structures if s.name == name]
         if len(found) == 1:
+            if found[0].left_out:
+                raise InputError(self.refusal(name))
             return found[0]
         if found:
             raise InputError(f"{len(found)} structures are named {name!r}; rename all but one")
         raise InputError(f"no structure is named {name!r}; there are: {', '.join(self.names)}")
+
+    @property
+    def bodies(self) -> tuple[Structure, ...]:
+        """Drawn structures of type EXTERNAL.
+
+        Raises
+        ------
+        InputError
+            There is none, because one could not be read.
+        """
+        external = self.of_kind("EXTERNAL")
+        drawn = tuple(s for s in external if not s.is_empty)
+        broken = [s for s in external if s.left_out]
+        if broken and not drawn:
+            raise InputError(f"the body: {self.refusal(broken[0].name)}")
+        return drawn
+
+    def refusal(self, name: str) -> str:
+        """Say why a structure that was left out cannot be used."""
+        why = next(s.left_out for s in self.structures if s.name == name and s.left_out)
+        return f"structure {name!r} cannot be used: {why}"
 
     def of_kind(self, kind: str) -> tuple[Structure, ...]:
         """Structures whose RT ROI Interpreted Type is `kind` (EXTERNAL, PTV, ORGAN ...)."""

@@ -16,11 +16,11 @@ Corner = tuple[float, float, float]
 
 
 def bounds(
-    structures: Iterable[Structure], *, plane_spacing: float | None = None
+    structures: Iterable[Structure], *, slices: float | None = None
 ) -> tuple[Corner, Corner]:
     """Lower and upper corner (x, y, z), mm, of the box around one or more structures.
 
-    `plane_spacing` is that of :func:`dosecalc.patient.coverage.slab_stack`.
+    `slices` is the spacing of the image slices, mm, for structures that do not state it.
     """
     lower, upper = [], []
     for structure in structures:
@@ -30,7 +30,7 @@ def bounds(
                 "draw it or name another one"
             )
         points = np.concatenate([c.points for c in structure.contours])
-        z = slab_stack(structure, plane_spacing=plane_spacing).bounds
+        z = slab_stack(structure, plane_spacing=structure.slice_spacing or slices).bounds
         lower.append((*points.min(axis=0), z.min()))
         upper.append((*points.max(axis=0), z.max()))
     if not lower:
@@ -69,7 +69,7 @@ def dose_grid(
     if isinstance(region, CtImage):
         return Grid.covering(region.grid.lower, region.grid.upper, steps)
     several = (region,) if isinstance(region, Structure) else region
-    low, high = bounds(several, plane_spacing=None if ct is None else ct.grid.spacing[2])
+    low, high = bounds(several, slices=None if ct is None else ct.grid.spacing[2])
     first = np.array(low) - margin
     last = np.array(high) + margin
     if ct is not None:

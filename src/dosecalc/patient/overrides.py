@@ -81,6 +81,8 @@ def _as_override(name: str, value: float | str | Override) -> Override:
 
 def _fill(structure: Structure, value: Override, table: MaterialTable) -> Fill:
     name = structure.name
+    if structure.left_out:
+        raise InputError(f"override of {name!r}: it cannot be used: {structure.left_out}")
     if structure.is_empty:
         raise InputError(
             f"override of {name!r}: the structure has no contours, nothing would change"

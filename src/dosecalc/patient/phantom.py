@@ -14,6 +14,7 @@ room is left, so structures that touch fill the voxel exactly.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -25,8 +26,9 @@ from dosecalc.data.materials import load_material, load_material_table
 from dosecalc.errors import GeometryError, InputError
 from dosecalc.model import CtImage, Grid, Phantom, Structure, StructureSet
 from dosecalc.patient.assembly import Share, assemble, no_share
-from dosecalc.patient.coverage import volume_cm3, volume_fraction
+from dosecalc.patient.coverage import plane_gaps, volume_cm3, volume_fraction
 from dosecalc.patient.dose_grid import bounds, dose_grid
+from dosecalc.patient.drawing import with_spacing
 from dosecalc.patient.overrides import Fill, Override, resolve_overrides
 from dosecalc.patient.resample import covered_fraction, crop_to, volume_average
 
@@ -105,8 +107,15 @@ def phantom_from_ct(
         of reference, or a couch or bolus structure holds nothing but air.
     GeometryError
         CT, structures and dose grid do not meet.
+
+    Notes
+    -----
+    Structures go by the distance of the slices that they state, else by that of the CT's.
+    The body is filled where its planes are missing, and a note says where.
     """
     _check_frame(ct, structures)
+    if structures is not None:
+        structures = with_spacing(structures, ct.grid.spacing[2])
     steps = load_material_table(table or curve.materials)
     fills, notes = resolve_overrides(
         structures, overrides or {}, steps, use_recorded=use_recorded_densities
@@ -116,7 +125,7 @@ def phantom_from_ct(
         grid = dose_grid(kept or ct, ct=ct)
         notes = (*notes, f"dose grid: default of {grid.spacing[0]:g} mm voxels")
     slices, block = _work_block(ct.grid, grid, kept)
-    regions = _regions(kept, block, ct.grid.spacing[2])
+    regions = _regions(kept, block)
     room = _union(regions, block.shape) if kept else np.ones(block.shape, dtype=np.float32)
     fill_shares, fill_notes = _fill_shares(fills, room, block, grid)
     density, hu_notes = _ct_density(ct.hu[slices], room, curve, ct.kvp)
@@ -133,7 +142,7 @@ def phantom_from_ct(
         (
             *hu_notes,
             *kept_notes,
-            *_reach_notes(kept[:1], ct.grid.spacing[2], {"dose grid": grid, "CT": ct.grid}),
+            *_reach_notes(kept[:1], {"dose grid": grid, "CT": ct.grid}),
             *fill_notes,
             *notes,
             f"materials by the table {steps.name!r} version {steps.version}",
@@ -164,12 +173,17 @@ def phantom_from_structures(
         As in `phantom_from_ct`; `body` cannot be "none".
     """
     steps = load_material_table(table)
+    structures = with_spacing(structures, grid.spacing[2], only_unknown=True)
     kept, kept_notes = _kept_structures(structures, body, ())
     if not kept:
         raise InputError("without a CT a body structure is needed; body='none' leaves nothing")
     merged = {kept[0].name: inside, **(overrides or {})}
     fills, notes = resolve_overrides(structures, merged, steps, use_recorded=False)
-    room = _union(_regions(kept, grid, grid.spacing[2]), grid.shape)
+    # The body is filled as it is kept, where its planes are missing too.
+    fills = tuple(
+        f._replace(structure=kept[0]) if f.structure.name == kept[0].name else f for f in fills
+    )
+    room = _union(_regions(kept, grid), grid.shape)
     fill_shares, fill_notes = _fill_shares(fills, room, grid, grid)
     return assemble(
         grid,
@@ -179,7 +193,7 @@ def phantom_from_structures(
         (
             "no CT: densities are those of the overrides only",
             *kept_notes,
-            *_reach_notes(kept, grid.spacing[2], {"dose grid": grid}),
+            *_reach_notes(kept, {"dose grid": grid}),
             *fill_notes,
             *notes,
         ),
@@ -210,7 +224,7 @@ def _kept_structures(
     if body is not None:
         chosen = structures[body]
     else:
-        found = [s for s in structures.of_kind("EXTERNAL") if not s.is_empty]
+        found = list(structures.bodies)
         if len(found) != 1:
             names = ", ".join(s.name for s in (found or structures))
             raise InputError(
@@ -218,7 +232,14 @@ def _kept_structures(
                 f"(body=...), one of: {names}; or say body='none' to keep all of the CT"
             )
         chosen = found[0]
+    # Whatever its type, the body is filled where its planes are missing.
+    chosen = replace(chosen, kind="EXTERNAL")
     notes = [f"body: {chosen.name!r}; outside it everything is replaced"]
+    notes += [
+        f"body: no contour between z = {below:g} and {above:g} mm; filled there with the outlines "
+        "below and above"
+        for below, above in plane_gaps(chosen)
+    ]
     notes += [f"kept outside the body: {name!r}" for name in others]
     kept = (chosen, *(structures[name] for name in others))
     for structure in kept:
@@ -231,7 +252,7 @@ def _work_block(ct: Grid, grid: Grid, kept: tuple[Structure, ...]) -> tuple[Slic
     """Part of the CT that can matter: what is kept and reaches into the dose grid."""
     low, high = np.maximum(ct.lower, grid.lower), np.minimum(ct.upper, grid.upper)
     if kept:
-        box = bounds(kept, plane_spacing=ct.spacing[2])
+        box = bounds(kept)
         low, high = np.maximum(low, box[0]), np.minimum(high, box[1])
     if (low >= high).any():
         raise GeometryError(
@@ -241,15 +262,13 @@ def _work_block(ct: Grid, grid: Grid, kept: tuple[Structure, ...]) -> tuple[Slic
     return crop_to(ct, (low[0], low[1], low[2]), (high[0], high[1], high[2]))
 
 
-def _regions(
-    structures: Iterable[Structure], block: Grid, plane_spacing: float
-) -> tuple[_Region, ...]:
+def _regions(structures: Iterable[Structure], block: Grid) -> tuple[_Region, ...]:
     """Volume fractions, each on the part of the block that its structure reaches into."""
     found = []
     for structure in structures:
-        low, high = bounds((structure,), plane_spacing=plane_spacing)
+        low, high = bounds((structure,))
         slices, part = crop_to(block, low, high)
-        fraction = volume_fraction(structure, part, plane_spacing=plane_spacing)
+        fraction = volume_fraction(structure, part)
         found.append(_Region(structure, slices, part, fraction))
     return tuple(found)
 
@@ -274,14 +293,13 @@ def _fill_shares(
     """Contribution of the overrides by material; takes their fraction out of `room`."""
     shares: dict[str, Share] = {}
     notes = []
-    thickness = block.spacing[2]
     for fill in reversed(fills):
-        (region,) = _regions((fill.structure,), block, thickness)
+        (region,) = _regions((fill.structure,), block)
         part = room[region.slices]
         taken = np.minimum(region.fraction, part)
         part -= taken
         cm3 = float(taken.sum(dtype=np.float64)) * block.voxel_volume_cm3
-        notes.append(_fill_note(fill, cm3, volume_cm3(fill.structure, plane_spacing=thickness)))
+        notes.append(_fill_note(fill, cm3, volume_cm3(fill.structure)))
         if fill.material not in shares:
             shares[fill.material] = no_share(grid)
         volume = _average(taken, region.grid, grid)
@@ -355,13 +373,11 @@ def _refuse_air(
             )
 
 
-def _reach_notes(
-    body: tuple[Structure, ...], plane_spacing: float, grids: Mapping[str, Grid]
-) -> tuple[str, ...]:
+def _reach_notes(body: tuple[Structure, ...], grids: Mapping[str, Grid]) -> tuple[str, ...]:
     """Say by how much the body is cut off by the dose grid or by the CT."""
     notes = []
     for structure in body:
-        low, high = bounds((structure,), plane_spacing=plane_spacing)
+        low, high = bounds((structure,))
         for what, limits in grids.items():
             cut = [
                 f"{end}{axis} by {reach:.1f} mm"

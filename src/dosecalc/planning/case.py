@@ -65,6 +65,7 @@ def open_case(
     overrides: Mapping[str, float | str] | None = None,
     couch: Sequence[str] = (),
     bolus: Sequence[str] = (),
+    plane_spacing: float | None = None,
 ) -> PlanningCase:
     """Open a patient folder with CT and structures; a plan in it is not needed.
 
@@ -79,17 +80,19 @@ def open_case(
         Voxels of the dose grid.
     overrides : mapping of structure name to density (g/cm3) or material
     couch, bolus : structure names to keep outside the body
+    plane_spacing : float or None, mm
+        Distance of the slices that structures were drawn on; that of the CT if None.
 
     Raises
     ------
     DosecalcError
         Anything that is missing or cannot be calculated.
     """
-    case = import_folder(Path(folder), incomplete_ok=True)
+    case = import_folder(Path(folder), incomplete_ok=True, plane_spacing=plane_spacing)
     if case.ct is None or case.structures is None:
         raise InputError(f"{folder}: planning needs a CT and a structure set")
     curve = choose_curve(case.ct, name=hu_curve, config=None)
-    external = [s.name for s in case.structures.of_kind("EXTERNAL") if not s.is_empty]
+    external = [s.name for s in case.structures.bodies] if body is None else []
     if body is None and len(external) != 1:
         raise InputError(
             f"{folder}: {len(external)} structures are EXTERNAL; name the body contour with body="
@@ -109,6 +112,7 @@ def open_case(
         "grid_mm": grid_mm,
         "hu_curve": {"name": curve.name, "version": curve.version, "sha256": curve.sha256},
         "body": body or external[0],
+        "plane_spacing": plane_spacing,
         "overrides": dict(overrides or {}),
         "couch": list(couch),
         "bolus": list(bolus),

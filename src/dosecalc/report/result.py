@@ -176,6 +176,7 @@ def full_dose(plan: Plan, dose: Dose) -> FullDose:
 def _structure_result(
     structure: Structure, dose: Dose, centre: Point, plane_spacing: float | None
 ) -> StructureResult:
+    plane_spacing = structure.slice_spacing or plane_spacing
     try:
         fraction = volume_fraction(structure, dose.grid, plane_spacing=plane_spacing)
         dvh = structure_dvh(structure, dose, plane_spacing=plane_spacing)

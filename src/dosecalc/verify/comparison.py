@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dosecalc.model import Dose, Structure
+from dosecalc.model import Dose
+from dosecalc.patient.coverage import holds
 from dosecalc.verify.difference import dose_difference, on_grid
 from dosecalc.verify.evidence import Evidence
 from dosecalc.verify.gamma import GammaCriteria, GammaResult, gamma_index
@@ -16,8 +17,6 @@ from dosecalc.verify.verification import Largest
 from dosecalc.verify.where import SKIN_MM, deep_voxels, patient_voxels, stopping_ratio
 
 __all__ = ["Places", "air_left_out", "gamma_of", "largest_difference", "places_of", "threshold"]
-
-Point = tuple[float, float, float]
 
 
 class Places(NamedTuple):
@@ -131,34 +130,15 @@ def largest_difference(
     )
     if not found.points:
         return None
+    slices = None if evidence.ct is None else evidence.ct.grid.spacing[2]
     return Largest(
         point=found.worst_position,
         reference_gy=found.worst_reference,
         calculated_gy=found.worst_evaluated,
         percent_of_prescription=found.worst_percent,
         structures=tuple(
-            s.name for s in evidence.structures or () if _holds(s, found.worst_position)
+            s.name
+            for s in evidence.structures or ()
+            if holds(s, found.worst_position, plane_spacing=s.slice_spacing or slices)
         ),
     )
-
-
-def _holds(structure: Structure, point: Point) -> bool:
-    """Whether a point lies within the contours of the plane nearest to it."""
-    if structure.is_empty:
-        return False
-    nearest = min((c.z for c in structure.contours), key=lambda z: abs(z - point[2]))
-    planes = np.unique([c.z for c in structure.contours])
-    thick = float(np.diff(planes).max()) if planes.size > 1 else 5.0
-    if abs(nearest - point[2]) > thick / 2 + 0.1:
-        return False
-    inside = False
-    for contour in structure.contours:
-        if contour.z != nearest:
-            continue
-        x, y = contour.points.T
-        u, v = np.roll(x, -1), np.roll(y, -1)
-        above = (y > point[1]) != (v > point[1])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            crossing = x + (point[1] - y) * (u - x) / (v - y)
-        inside ^= bool(np.count_nonzero(above & (point[0] < crossing)) % 2)
-    return inside

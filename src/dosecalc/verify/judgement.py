@@ -164,6 +164,7 @@ def _of_the_plan(
             rows, compared=evidence.reference is not None, beside=evidence.beside
         ),
         *_empty_targets(evidence),
+        *rules_inputs.gap_findings(evidence.structures, evidence.ct),
         *rules_inputs.machine_findings(
             plan, evidence.machines, tolerances.commissioned, evidence.today
         ),
@@ -239,9 +240,15 @@ def _where(
 
 
 def _empty_targets(evidence: Evidence) -> list[Finding]:
-    """Targets without contours."""
+    """Targets without contours, or with contours that cannot be used."""
     return [
-        Finding("targets", Outcome.REVIEW, f"{one.name} is a target and has no contours")
+        Finding(
+            "targets",
+            Outcome.REVIEW,
+            f"{one.name} is a target and was left out: {one.left_out}"
+            if one.left_out
+            else f"{one.name} is a target and has no contours",
+        )
         for one in evidence.structures or ()
         if one.is_empty and kind_of(one, evidence.plan) == "target"
     ]

@@ -30,6 +30,7 @@ def structure_rows(evidence: Evidence) -> tuple[StructureRow, ...]:
 
 
 def _row(structure: Structure, evidence: Evidence, spacing: float | None) -> StructureRow:
+    spacing = structure.slice_spacing or spacing
     found: list[Dvh | None] = []
     remark = ""
     for dose in (evidence.reference, evidence.calculated):

@@ -9,12 +9,14 @@ import numpy as np
 
 from dosecalc.data.hu_curves import HuCurve
 from dosecalc.model import CtImage, Machine, Plan, StructureSet
+from dosecalc.patient.coverage import plane_gaps
 from dosecalc.verify.outcome import Finding, Outcome
 from dosecalc.verify.tolerances import Commissioned
 
 __all__ = [
     "approval_findings",
     "doubt_findings",
+    "gap_findings",
     "hu_curve_findings",
     "input_findings",
     "machine_findings",
@@ -23,6 +25,8 @@ __all__ = [
 
 # So many voxels with the very largest CT number are no anatomy.
 _CLIPPED_VOXELS = 50
+# So many gaps of a structure are named one by one.
+_MOST_GAPS = 3
 _DENSE_HU = 300.0
 # What a HU curve says that belongs to no scanner.
 _NO_SCANNER = ("", "generic")
@@ -103,6 +107,29 @@ def hu_curve_findings(curve: HuCurve | None, ct: CtImage | None) -> list[Finding
     return [Finding("HU curve", Outcome.REVIEW, sentence)]
 
 
+def gap_findings(structures: StructureSet | None, ct: CtImage | None) -> list[Finding]:
+    """Structures with two planes or more missing between those drawn, the widest gaps first."""
+    findings = []
+    slices = None if ct is None else ct.grid.spacing[2]
+    for one in structures or ():
+        gaps = sorted(
+            plane_gaps(one, plane_spacing=one.slice_spacing or slices),
+            key=lambda gap: gap[0] - gap[1],
+        )
+        sentences = [
+            f"{one.name}: nothing is drawn between z = {below:g} and {above:g} mm; it is the body "
+            "and was filled there; draw the missing contours"
+            if one.kind == "EXTERNAL"
+            else f"{one.name}: nothing is drawn between z = {below:g} and {above:g} mm; check that "
+            "no contours are missing"
+            for below, above in gaps[:_MOST_GAPS]
+        ]
+        if len(gaps) > _MOST_GAPS:
+            sentences.append(f"{one.name}: {len(gaps) - _MOST_GAPS} more gaps between its planes")
+        findings += [Finding("contours", Outcome.REVIEW, sentence) for sentence in sentences]
+    return findings
+
+
 def input_findings(
     structures: StructureSet | None,
     ct: CtImage | None,
@@ -123,7 +150,7 @@ def input_findings(
         sentence = f"the body is {filled_with} throughout: the CT was not used"
         findings.append(Finding("densities", Outcome.REVIEW, sentence))
     for one in structures or ():
-        if one.is_empty or one.name in named:
+        if (one.is_empty and not one.left_out) or one.name in named:
             continue
         if one.density is not None and not recorded_used:
             sentence = (

@@ -159,7 +159,8 @@ def target_part_findings(
     """
     findings = []
     for target in targets:
-        inside = volume_fraction(target, reference.grid, plane_spacing=plane_spacing) >= 0.5
+        spacing = target.slice_spacing or plane_spacing
+        inside = volume_fraction(target, reference.grid, plane_spacing=spacing) >= 0.5
         inside &= counts & np.isfinite(difference)
         if np.count_nonzero(inside) < FEWEST:
             continue

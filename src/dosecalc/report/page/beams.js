@@ -35,8 +35,8 @@ function projected(point, beam, state) {
 function drawTargets(context, targets, beam, state, place) {
   const faces = [];
   for (const target of targets) {
-    for (const { z, points } of target.contours) {
-      const rings = [z - target.half, z + target.half].map((height) =>
+    for (const { slab, points } of target.contours) {
+      const rings = slab.map((height) =>
         points.map(([x, y]) => place(projected([x, y, height], beam, state))));
       faces.push(...rings);
       rings[0].forEach((corner, k) => {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from dosecalc.beam import beam_axes
 from dosecalc.model import Beam, PatientPosition, Structure
-from dosecalc.patient.coverage import contour_planes
+from dosecalc.patient.coverage import contour_planes, slab_stack
 from dosecalc.report.page._html import Html, element
 from dosecalc.report.page.difference_colours import DIFFERENCE_STOPS, MARK_PERCENT, SCALE_PERCENT
 from dosecalc.report.page.volumes import display_grid, packed_structure, packed_volumes
@@ -143,16 +142,16 @@ def _beam(beam: Beam, position: PatientPosition) -> dict[str, Any]:
 
 def _solid(structure: Structure, plane_spacing: float) -> dict[str, Any]:
     """Contours of a target with few enough corners to project them at every control point."""
-    planes = contour_planes(structure)
-    gaps = [b[0] - a[0] for a, b in pairwise(planes)]
+    spacing = structure.slice_spacing or plane_spacing
+    planes = contour_planes(structure, plane_spacing=spacing)
+    slabs = slab_stack(structure, plane_spacing=spacing).bounds.round(2).tolist()
     return {
-        "half": (min(gaps) if gaps else plane_spacing) / 2,
         "contours": [
             {
-                "z": round(z, 2),
+                "slab": slab,
                 "points": contour.points[:: _every(contour.points)].round(1).tolist(),
             }
-            for z, contours in planes
+            for (_, contours), slab in zip(planes, slabs, strict=True)
             for contour in contours
         ],
     }

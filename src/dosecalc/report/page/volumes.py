@@ -182,6 +182,7 @@ def packed_structure(
 
     None where none of it lies on the grid.
     """
+    plane_spacing = structure.slice_spacing or plane_spacing
     try:
         fraction = volume_fraction(structure, display.grid, plane_spacing=plane_spacing)
     except GeometryError:
