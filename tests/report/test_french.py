@@ -76,6 +76,7 @@ NOT_SAID = {
     "give the CT of that patient and a structure set that was drawn on it or copied to it, or fill "
     "the body with one material with --inside water",
     r"CBCT|cone.?beam|on.?board imager|\bOBI\b|\bXVI\b|halcyon|truebeam|\bethos\b",
+    ", or merge them, as together they are one scan",
     "is not DICOM and was",
     "are not DICOM and were",
     "7 CT voxels are 7 the curve's end at 7 HU and were limited to 7 g/cm3",

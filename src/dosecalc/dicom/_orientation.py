@@ -59,7 +59,7 @@ def image_axes(orientation: ArrayLike, where: str) -> NDArray[np.float64]:
     Raises
     ------
     UnsupportedError
-        The image is oblique: not along the patient axes within 1e-4.
+        The image is oblique: not along the patient axes within 2e-4.
     DicomError
         The two directions are no pair of perpendicular unit vectors.
     """

@@ -149,10 +149,8 @@ def _named(structure_set: Dataset, frame: str, folder: _Folder) -> _Named:
                     by_series.setdefault(text(series, "SeriesInstanceUID"), set()).update(uids)
     by_series.pop("", None)
     drawn: set[str] = set()
-    plain = len(by_series) == 1 and (
-        any(by_series.values()) or set(by_series) <= set(folder.series)
-    )
-    if not plain:
+    found = any(by_series.values()) or by_series.keys() <= folder.series.keys()
+    if len(by_series) != 1 or not found:
         for roi in items(structure_set, "ROIContourSequence"):
             for contour in items(roi, "ContourSequence"):
                 drawn |= _image_uids(contour)[0]

@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 
 __all__ = ["COSINE_TOLERANCE", "ROUNDING_MM", "Spacing", "position_tolerance", "spacing_of"]
 
-COSINE_TOLERANCE = 1e-4
-"""Largest deviation of a direction cosine from 0 or 1: 0.05 mm over 500 mm."""
+COSINE_TOLERANCE = 2e-4
+"""Largest deviation of a direction cosine from 0 or 1: 0.1 mm over 500 mm."""
 
 ROUNDING_MM = 0.01
 """What two decimals can make of a position, or of the distance of two."""
