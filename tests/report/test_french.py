@@ -187,8 +187,20 @@ COMPOSED = (
     "beam 1 (a): 30 % of the field passes more than 20 mm of matter below 0.6 g/cm3, 90 mm at "
     "most; there a pencil beam may be off by several per cent: use the collapsed cone or Monte "
     "Carlo: this engine cannot clear the plan",
-    "no small errors of single beams explain the difference (a fit leaves 90 % of it, with beam 1 "
-    "(a) turned by +3.50 degrees about its axis): look at geometry and beam doses",
+    "errors of single beams explain only 33 % of the difference (the most likely: beam 1 "
+    "(a), -64.5 % of the MU): look at geometry, densities and beam doses",
+    "errors of single beams do not explain the difference: look at geometry, densities and beam "
+    "doses",
+    "most likely cause: all beams alike, +24.0 % of the MU (calibration, output factor or dose per "
+    "MU); explains 100 % of the difference",
+    "most likely cause: beam 1 (a), shift by u +0.80, v -0.40 mm; explains 99 % of the difference",
+    "most likely cause: beam 1 (a), collimator +3.1 degrees; explains 83 % of the difference",
+    "most likely cause: all beams alike, isocentre x +1.00, y +0.00, z -2.00 mm; explains 90 % of "
+    "the difference",
+    "further cause: beam 1 (a), field wider in u by +1.00 mm (both edges); explains 9 % of the "
+    "difference",
+    "further cause: beam 1 (a), edge X2 further out by +1.00 mm (jaw or leaf bank); explains 9 % "
+    "of the difference",
     "beam 1 (a): calculated would fit the reference best moved by u +1.00, v -0.50 mm",
     "beam 1 (a): calculated would fit the reference best with +2.00 % of its MU",
     "beam 1 (a): calculated would fit the reference best turned by +2.00 degrees about its axis",

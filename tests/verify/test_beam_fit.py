@@ -13,7 +13,7 @@ from dosecalc.model import Beam, Dose, Grid, PatientPosition
 from dosecalc.verify.beam_fit import fit_beams
 from dosecalc.verify.displacement import dose_displacement
 from dosecalc.verify.outcome import Outcome
-from dosecalc.verify.rules import fit_findings
+from dosecalc.verify.rules_fit import fit_findings
 from dosecalc.verify.tolerances import load_tolerances
 from tests.engines.cases import SIX_MV, beam
 
@@ -126,14 +126,15 @@ def test_too_few_voxels_give_no_fit() -> None:
 
 
 def test_a_beam_that_lies_elsewhere_is_not_blamed_on_others() -> None:
-    """A gantry 40 degrees off is no small error: no beam gets a number, the rule still fails."""
+    """A gantry 40 degrees off is no small error: one finding, which fails and names the beam."""
     calculated = {n: dose(field(one)) for n, one in BEAMS.items()}
     elsewhere = beam(SIX_MV, number=2, gantry_deg=115.0, collimator_deg=30.0)
     true = field(BEAMS[1]) + field(elsewhere) + field(BEAMS[3])
     fitted = fit_beams(dose(true), calculated, BEAMS, HFS, 1, EVERYWHERE)
     (found,) = fit_findings(fitted, BEAMS, load_tolerances())
     assert found.outcome is not Outcome.PASS
-    assert "no small errors of single beams explain" in found.sentence
+    assert "errors of single beams explain only" in found.sentence
+    assert "the most likely: beam 2" in found.sentence
 
 
 def test_small_errors_are_said_beam_by_beam() -> None:
@@ -141,9 +142,11 @@ def test_small_errors_are_said_beam_by_beam() -> None:
     true = field(BEAMS[1]) + field(BEAMS[2], u=0.8) + field(BEAMS[3])
     fitted = fit_beams(dose(true), calculated, BEAMS, HFS, 1, EVERYWHERE)
     findings = fit_findings(fitted, BEAMS, load_tolerances())
-    assert len(findings) == 12
-    (found,) = (f for f in findings if f.outcome is not Outcome.PASS)
+    # The cause, and what each of three beams asks for.
+    assert len(findings) == 1 + 12
+    cause, found = (f for f in findings if f.outcome is not Outcome.PASS)
     assert "beam 2" in found.sentence and "moved by u +0.8" in found.sentence
+    assert "beam 2" in cause.sentence and "shift by u +0.8" in cause.sentence
 
 
 def blob(shift: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> NDArray[np.float64]:

@@ -41,6 +41,7 @@ def verification_values(verification: Verification) -> dict[str, Any]:
                 "at_least": f.at_least,
                 "held": f.held,
                 "source": f.source,
+                **({"details": dict(f.details)} if f.details else {}),
             }
             for f in v.findings
         ],

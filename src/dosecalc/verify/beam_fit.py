@@ -6,11 +6,14 @@ axis, and is wider by (p, q), changes the total by
 
     m D - a dD/du - b dD/dv - r (u dD/dv - v dD/du) - p/2 s(u) dD/du - q/2 s(v) dD/dv,
 
-with D its calculated dose, u, v the axes of the beam limiting device, and s the side (-1 or 1) of
+with D its calculated dose, u, v the axes of the beam limiting device, and s the side (-1 to 1) of
 the field's middle. These numbers, for all beams at once, are found by linear least squares from
 reference less calculated. A leaf bank or both, a collimator or a couch angle, an isocentre, or MU
 of one field, that the sum of many fields hides from gamma, each has its own shape here; and the
 finding names the beam.
+
+Where the numbers are not small, the first order is not enough: the most likely causes are sought
+one by one (`beam_causes`), and all numbers are found again about them, with the beams moved.
 """
 
 from __future__ import annotations
@@ -21,11 +24,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dosecalc.beam import beam_axes
-from dosecalc.model import Beam, ControlPoint, Dose, Grid, PatientPosition
+from dosecalc.model import Beam, Dose, PatientPosition
+from dosecalc.verify.beam_causes import SMALL, Cause, Difference, likely_causes, settled, solved
+from dosecalc.verify.beam_moves import MovedBeam, moved_beam
 from dosecalc.verify.difference import on_grid
 
-__all__ = ["BeamFit", "BeamFits", "fit_beams"]
+__all__ = ["BeamFit", "BeamFits", "Cause", "fit_beams"]
 
 # Combinations of errors that change the dose less than this share of what the strongest changes
 # (fields against each other) are not told apart: they are shared out evenly.
@@ -33,8 +37,12 @@ _WEAKEST = 3e-3
 # Beyond these, a dose is not changed in proportion to a shift (mm, of the size of a penumbra) or
 # a turn (degrees).
 _FAR_MM, _FAR_DEG = 6.0, 10.0
+# MU, u, v, turn, and both widths.
+_FITTED = 6
 _FEWEST = 500
-_MOST = 400_000
+_MOST, _FOR_CAUSES = 40_000, 12_000
+_ROUNDS = 3
+_ROUNDING_MM = 1e-6
 
 
 class BeamFit(NamedTuple):
@@ -65,14 +73,21 @@ class BeamFits(NamedTuple):
         Empty where too few voxels are left.
     unexplained : float
         What the fit leaves of the difference, ratio of root mean squares.
+    causes : tuple of Cause
+        What explains most of the difference, the most likely first; none where all numbers are
+        small.
+    apart : tuple of BeamFit
+        The same less what the causes say of all beams alike; empty where they say nothing of it.
     """
 
     beams: tuple[BeamFit, ...]
     unexplained: float
+    causes: tuple[Cause, ...] = ()
+    apart: tuple[BeamFit, ...] = ()
 
     @property
     def are_small(self) -> bool:
-        """Whether no beam moves or turns beyond what first order can tell, or loses all its MU."""
+        """Whether all numbers are of a size that means something."""
         return all(
             np.hypot(fit.u_mm or 0.0, fit.v_mm or 0.0) <= _FAR_MM
             and abs(fit.turn_deg or 0.0) <= _FAR_DEG
@@ -114,84 +129,90 @@ def fit_beams(
     -------
     BeamFits
     """
-    grid = reference.grid
-    doses = {n: fractions * on_grid(dose, grid) for n, dose in beam_doses.items()}
-    total = np.sum(list(doses.values()), axis=0)
-    used = counts & np.isfinite(total)
-    for dose in doses.values():
-        for one in _gradient(dose, grid):
-            used &= np.isfinite(one)
-    chosen = np.flatnonzero(used)
-    if chosen.size < _FEWEST:
+    places, given = _places(reference, beam_doses, counts)
+    if len(places) < _FEWEST:
         return BeamFits((), 0.0)
-    chosen = chosen[:: max(1, chosen.size // _MOST)]
-    index = np.unravel_index(chosen, used.shape)
-    places = np.stack([grid.centres(a)[i] for a, i in zip("zyx", index, strict=True)][::-1], -1)
-    columns, owners = [], []
-    for number, dose in doses.items():
-        given = (parts or {}).get(number)
-        pieces = [(beams[number], dose)]
-        if given:
-            pieces = [(beam, fractions * on_grid(part, grid)) for beam, part in given]
-        shapes = [0.01 * dose.ravel()[chosen]]
-        if given or not _turns(beams[number]):
-            each = [_shapes(part, grid, b, position, chosen, places) for b, part in pieces]
-            shapes += [np.sum(same, axis=0) for same in zip(*each, strict=True)]
-        columns += shapes
-        owners.append((number, len(shapes)))
-    missing = (reference.gray.astype(np.float64) - total).ravel()[chosen]
-    matrix = np.stack(columns, axis=1)
-    found = np.linalg.lstsq(matrix, missing, rcond=_WEAKEST)[0]
-    size = float(np.linalg.norm(missing))
-    left = float(np.linalg.norm(missing - matrix @ found)) / size if size > 0 else 0.0
-    fits, first = [], 0
-    for number, count in owners:
-        fits.append(BeamFit(number, *(float(v) for v in found[first : first + count])))
-        first += count
-    return BeamFits(tuple(fits), left)
-
-
-def _shapes(
-    dose: NDArray[np.float64],
-    grid: Grid,
-    beam: Beam,
-    position: PatientPosition,
-    chosen: NDArray[np.intp],
-    places: NDArray[np.float64],
-) -> list[NDArray[np.float64]]:
-    """Change of the dose per mm along u and v, degree, and mm of width in u and v."""
-    point = _middle(beam)
-    u_axis, v_axis, w_axis = beam_axes(
-        position, point.gantry_deg, point.collimator_deg, point.couch_deg
+    moved = {
+        number: moved_beam(
+            beams[number], dose, (parts or {}).get(number, ()), position, places, fractions
+        )
+        for number, dose in beam_doses.items()
+    }
+    noise = len(places) * _noise(reference, beam_doses, fractions, counts) ** 2
+    difference = Difference(moved, given, noise)
+    ways = np.stack(
+        [
+            _unit(difference.at_rest, n, k)
+            for n, beam in enumerate(moved.values())
+            for k in range(_fitted(beam))
+        ]
     )
-    offset = places - np.array(point.isocentre)
-    magnified = 1 + offset @ w_axis / beam.sad_mm
-    slope = np.stack([one.ravel()[chosen] for one in _gradient(dose, grid)], axis=-1)
-    slope = np.nan_to_num(slope)
-    along_u, along_v = slope @ u_axis * magnified, slope @ v_axis * magnified
-    u, v = offset @ u_axis / magnified, offset @ v_axis / magnified
-    turn = np.radians(1.0) * (v * along_u - u * along_v)
-    weight = np.maximum(np.nan_to_num(dose.ravel()[chosen]), 0.0)
-    middle = [float(np.average(one, weights=weight)) if weight.any() else 0.0 for one in (u, v)]
-    wider = [
-        -0.5 * np.sign(place - centre) * along
-        for place, centre, along in ((u, middle[0], along_u), (v, middle[1], along_v))
-    ]
-    return [-along_u, -along_v, turn, *wider]
+    missing, slopes = difference.slopes(difference.at_rest)
+    size = float(missing @ missing)
+    if size <= 0:
+        return BeamFits(_fits(moved, difference.at_rest), 0.0)
+    sizes = solved(slopes, missing, ways, _WEAKEST)
+    found = np.tensordot(sizes, ways, axes=1)
+    remains = missing - np.tensordot(found, slopes, axes=2)
+    left = float(remains @ remains)
+    if not (np.abs(found) > SMALL).any():
+        return BeamFits(_fits(moved, found), float(np.sqrt(left / size)))
+    some = np.arange(0, len(places), max(1, len(places) // _FOR_CAUSES))
+    causes, about, alike = likely_causes(difference.at(some))
+    rest = np.zeros(len(ways))
+    sizes, left = settled(difference, ways, rest, _ROUNDS, _WEAKEST, about)
+    found = about + np.tensordot(sizes, ways, axes=1)
+    apart = _fits(moved, found - alike) if alike.any() else ()
+    return BeamFits(_fits(moved, found), float(np.sqrt(left / size)), causes, apart)
 
 
-def _turns(beam: Beam) -> bool:
-    return any(p.gantry_direction != "NONE" for p in beam.control_points)
+def _places(
+    reference: Dose, beam_doses: Mapping[int, Dose], counts: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Places (n, 3), mm, that count and lie within all doses, and the reference there, Gy."""
+    grid = reference.grid
+    used = counts.copy()
+    for dose in beam_doses.values():
+        for axis, name in enumerate("zyx"):
+            centres = grid.centres(name)
+            low, high = dose.grid.lower[2 - axis], dose.grid.upper[2 - axis]
+            inside = (centres >= low - _ROUNDING_MM) & (centres <= high + _ROUNDING_MM)
+            used &= inside.reshape([-1 if k == axis else 1 for k in range(3)])
+    chosen = np.flatnonzero(used)
+    if chosen.size > _FOR_CAUSES:
+        chosen = np.random.default_rng(1).permutation(chosen)[:_MOST]
+    index = np.unravel_index(chosen, used.shape)
+    z, y, x = (grid.centres(name)[i] for name, i in zip("zyx", index, strict=True))
+    return np.stack((x, y, z), axis=-1), reference.gray.ravel()[chosen].astype(np.float64)
 
 
-def _middle(beam: Beam) -> ControlPoint:
-    """Control point at which half of the MU are given."""
-    return min(beam.control_points, key=lambda p: abs(p.meterset_fraction - 0.5))
+def _noise(
+    reference: Dose, beam_doses: Mapping[int, Dose], fractions: int, counts: NDArray[np.bool_]
+) -> float:
+    """Estimate the standard deviation of what changes from voxel to voxel in the difference, Gy.
+
+    From second differences along x, whose median edges of fields do not reach.
+    """
+    total = np.sum([on_grid(dose, reference.grid) for dose in beam_doses.values()], axis=0)
+    off = np.where(counts, reference.gray - fractions * total, np.nan)
+    second = np.abs(off[..., 2:] - 2 * off[..., 1:-1] + off[..., :-2])
+    second = second[np.isfinite(second)]
+    return float(1.4826 * np.median(second) / np.sqrt(6)) if second.size else 0.0
 
 
-def _gradient(values: NDArray[np.float64], grid: Grid) -> list[NDArray[np.float64]]:
-    """Gradient along x, y, z, per mm."""
-    return [
-        np.gradient(values, step, axis=axis) if values.shape[axis] > 1 else np.zeros_like(values)
-        for axis, step in enumerate(grid.spacing[::-1])
-    ][::-1]
+def _unit(rest: NDArray[np.float64], beam: int, change: int) -> NDArray[np.float64]:
+    way = rest.copy()
+    way[beam, change] = 1.0
+    return way
+
+
+def _fits(moved: Mapping[int, MovedBeam], changes: NDArray[np.float64]) -> tuple[BeamFit, ...]:
+    return tuple(
+        BeamFit(number, *(float(v) for v in beam.in_its_axes(c)[: _fitted(beam)]))
+        for (number, beam), c in zip(moved.items(), changes, strict=True)
+    )
+
+
+def _fitted(beam: MovedBeam) -> int:
+    """Say how many of the changes are fitted to a beam, all beams at once."""
+    return _FITTED if beam.has_axes else 1

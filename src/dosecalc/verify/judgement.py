@@ -30,6 +30,7 @@ from dosecalc.verify.gamma import GammaResult
 from dosecalc.verify.mu_check import HandDose
 from dosecalc.verify.outcome import Finding, Outcome
 from dosecalc.verify.rows import beam_rows, by_hand, kind_of, point_rows, structure_rows
+from dosecalc.verify.rules_fit import fit_findings
 from dosecalc.verify.template import Template, judge_goals
 from dosecalc.verify.tolerances import Tolerances
 from dosecalc.verify.verification import (
@@ -323,4 +324,4 @@ def _single_beams(
     arcs = ", ".join(str(one.beam) for one in fitted.beams if one.u_mm is None)
     if arcs:
         left = (f"place, width and collimator angle of beams {arcs}: they turn while they are on",)
-    return rules.fit_findings(fitted, beams, tolerances), left
+    return fit_findings(fitted, beams, tolerances), left

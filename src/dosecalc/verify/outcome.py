@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from dosecalc.errors import InputError
@@ -52,6 +52,8 @@ class Finding:
         Where the limits come from.
     judged : bool
         False for a number that is shown and held against nothing.
+    details : mapping
+        What the sentence says, as plain JSON values, where there is more than `value`.
     """
 
     rule: str
@@ -65,6 +67,7 @@ class Finding:
     judged: bool = True
     at_least: bool = False
     held: float | None = None
+    details: Mapping[str, object] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not self.rule or not self.sentence:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 
-from dosecalc.model import Beam, Dose, Phantom
-from dosecalc.verify.beam_fit import BeamFit, BeamFits
+from dosecalc.model import Dose, Phantom
 from dosecalc.verify.difference import on_grid
 from dosecalc.verify.displacement import dose_displacement
 from dosecalc.verify.gamma import GammaResult
@@ -23,7 +22,6 @@ __all__ = [
     "coverage_findings",
     "distribution_findings",
     "engine_findings",
-    "fit_findings",
     "gamma_finding",
     "local_findings",
     "organ_findings",
@@ -35,8 +33,6 @@ __all__ = [
 _FLAT_PER_MM = 0.01
 _HIGH = 0.5
 LOW = 0.1
-# Share of the difference, root mean square, that a fit of single beams may leave.
-_UNEXPLAINED = 0.7
 
 
 def gamma_finding(gamma: GammaResult, tolerances: Tolerances, what: str = "gamma") -> Finding:
@@ -84,49 +80,6 @@ def distribution_findings(
     )
     findings.append(tolerances.limits["displacement"].finding("displacement", sentence, length))
     return findings
-
-
-def fit_findings(
-    fitted: BeamFits, beams: Mapping[int, Beam], tolerances: Tolerances
-) -> list[Finding]:
-    """Single beams whose MU, place or angle would explain the difference of the doses.
-
-    Where the errors are not small, or explain less than half of the difference, the numbers of
-    single beams mean nothing: then there is one finding, which says so.
-    """
-    findings, worst = [], ("", 0.0)
-    for fit in fitted.beams:
-        name = f"beam {fit.beam} ({beams[fit.beam].name})"
-        for limit, value, text in _asked_of(fit):
-            held = tolerances.limits[limit]
-            sentence = f"{name}: calculated would fit the reference best {text}"
-            findings.append(held.finding("single beam", sentence, value))
-            times = abs(value) / (held.fail or held.review or 1.0)
-            worst = max(worst, (f"{name} {text}", times), key=lambda one: one[1])
-    beyond = [one for one in findings if one.outcome != Outcome.PASS]
-    if not beyond or (fitted.are_small and fitted.unexplained < _UNEXPLAINED):
-        return findings
-    sentence = (
-        "no small errors of single beams explain the difference (a fit leaves "
-        f"{100 * fitted.unexplained:.0f} % of it, with {worst[0]}): look at geometry and beam doses"
-    )
-    return [Finding("single beam", max(one.outcome for one in beyond), sentence)]
-
-
-def _asked_of(fit: BeamFit) -> list[tuple[str, float, str]]:
-    """Limit, number and words of all that was fitted to a beam."""
-    asked = [("beam_mu", fit.mu_percent, f"with {fit.mu_percent:+.2f} % of its MU")]
-    if fit.u_mm is not None and fit.v_mm is not None:
-        moved = float(np.hypot(fit.u_mm, fit.v_mm))
-        asked.append(("beam_shift", moved, f"moved by u {fit.u_mm:+.2f}, v {fit.v_mm:+.2f} mm"))
-    if fit.turn_deg is not None:
-        text = f"turned by {fit.turn_deg:+.2f} degrees about its axis"
-        asked.append(("beam_turn", fit.turn_deg, text))
-    if fit.wider_u_mm is not None and fit.wider_v_mm is not None:
-        most = max(fit.wider_u_mm, fit.wider_v_mm, key=abs)
-        text = f"wider by u {fit.wider_u_mm:+.2f}, v {fit.wider_v_mm:+.2f} mm"
-        asked.append(("beam_width", most, text))
-    return asked
 
 
 def point_findings(points: Iterable[PointRow], tolerances: Tolerances) -> list[Finding]:
