@@ -255,6 +255,24 @@ def test_a_full_disk_is_a_refusal(recipe_run, tmp_path, capsys):
     assert "File too large" in err
 
 
+def test_couch_and_bolus_that_were_not_used_are_said(patient, tmp_path):
+    folder = tmp_path / "patient"
+    shutil.copytree(patient, folder)
+    drawn = pydicom.dcmread(folder / "RTSTRUCT.dcm")
+    names = {one.ROINumber: one.ROIName for one in drawn.StructureSetROISequence}
+    kinds = {"SPINE": "SUPPORT", "HEART": "BOLUS"}
+    for one in drawn.RTROIObservationsSequence:
+        one.RTROIInterpretedType = kinds.get(names[one.ReferencedROINumber], "")
+        if names[one.ReferencedROINumber] == "BODY":
+            one.RTROIInterpretedType = "EXTERNAL"
+    drawn.save_as(folder / "RTSTRUCT.dcm")
+    words = [*PATIENT, "--engine", "pencil-beam", "--bolus", "HEART", "--no-progress"]
+    assert main(["calc", str(folder), *words, "--out", str(tmp_path / "out")]) == PASSED
+    notes = json.loads((tmp_path / "out" / "run.json").read_text())["notes"]
+    assert "SPINE is drawn as SUPPORT and was not used; name it with --couch" in notes
+    assert not any(note.startswith("HEART is drawn as") for note in notes)
+
+
 @pytest.fixture(scope="module")
 def beside(patient, tmp_path_factory):
     """The patient with its isocentre 0.9 m beside, as an axis mixed up on export leaves it."""

@@ -164,6 +164,21 @@ def test_dvh_prints_indices_and_writes_curves(tmp_path, capsys, rtstruct):
     assert first["volume_cm3"] == pytest.approx(1.6**3, rel=1e-6)
     assert first["quantities"]["V45Gy"]["unit"] == "%"
     assert first["quantities"]["D90cc"]["value"] is None
+    shares = ["--quantity", "V100%", "--quantity", "D50% %"]
+    assert run(*words, *shares, "--json") == 0
+    found = printed(capsys)["structures"][0]
+    # 100 % is the 45 Gy that are prescribed.
+    assert found["quantities"]["V100%"] == first["quantities"]["V45Gy"]
+    assert found["quantities"]["D50% %"] == {
+        "value": pytest.approx(100 * found["D50"] / 45), "unit": "%"
+    }  # fmt: skip
+    assert run("dvh", a, rtstruct, *shares) == 3
+    assert (
+        "V100%, D50% %: a share of the prescribed dose; say --prescription"
+        in capsys.readouterr().err
+    )
+    assert run("dvh", a, rtstruct, "--prescription", -45) == 3
+    assert "--prescription -45 Gy: a dose above zero is needed" in capsys.readouterr().err
     (index,) = record["indices"]
     assert index["target"] == "PTV"
     assert index["within"] == "BODY"

@@ -15,6 +15,7 @@ from dosecalc.verify.dvh import Dvh, structure_dvh
 from dosecalc.verify.indices import (
     gradient_index,
     homogeneity_index,
+    is_of_prescription,
     isodose_volumes,
     paddick_index,
     plan_indices,
@@ -174,3 +175,25 @@ def test_isodose_volumes_are_those_of_eclipse(samples: Path):
     assert np.abs(theirs - wanted).max() < 0.01 * 62.6
     ratio = volumes / np.interp(wanted, levels, percent * 79.796)
     assert np.abs(ratio[wanted <= 50] - 1).max() < 0.01
+
+
+def test_shares_of_the_prescription_are_read() -> None:
+    """Two parts of 1 cm3, 60 and 48 Gy; of 60 Gy these are 100 and 80 %."""
+    dvh = Dvh("PTV", 1, np.array([60.0, 48.0]), np.array([1.0, 1.0]))
+    for text, value, unit in (
+        ("V95%", 50.0, "%"),
+        ("v80 %", 100.0, "%"),
+        ("V95% cc", 1.0, "cm3"),
+        ("V107%", 0.0, "%"),
+        ("D0% %", 100.0, "%"),
+        ("D100% %", 80.0, "%"),
+    ):
+        found = quantity(dvh, text, 60.0)
+        assert (found.value, found.unit) == (pytest.approx(value), unit), text
+        assert is_of_prescription(text)
+        with pytest.raises(InputError, match="share of the prescribed dose"):
+            quantity(dvh, text)
+    for text in ("D95%", "V20Gy", "V20Gy %", "D2cc", "mean", "nothing"):
+        assert not is_of_prescription(text)
+    with pytest.raises(InputError, match="that is -2 Gy"):
+        quantity(dvh, "V95%", -2.0)

@@ -210,3 +210,28 @@ def test_the_head_of_a_template_is_read_with_care(head: str, match: str, tmp_pat
     file.write_text(f"{head}\n{GOAL}at_least = 57.0\n")
     with pytest.raises(InputError, match=match):
         load_template(file)
+
+
+def test_shares_of_the_prescription_are_of_the_structures_own(tmp_path: Path) -> None:
+    """PTV1 from 57 to 61 Gy of 60 Gy; the boost's 66 Gy are those of a structure without one."""
+    goals = load_template(
+        template(
+            tmp_path,
+            '[[goal]]\nstructure = "PTV1"\nquantity = "V95%"\nat_least = 95.0\n'
+            '[[goal]]\nstructure = "PTV1"\nquantity = "D2% %"\nat_most = 107.0\n'
+            '[[goal]]\nstructure = "Cord"\nquantity = "V50% cc"\nat_most = 1.0\n',
+        )
+    ).goals
+    calculated = {"PTV1": dvh("PTV1", 57.0, 61.0), "Cord": dvh("Cord", 0.0, 30.0)}
+    prescribed = {"PTV1": 60.0, "": 66.0}
+    rows, findings = judge_goals(goals, {}, calculated, prescribed)
+    assert [row.outcome for row in rows] == [Outcome.PASS] * 3
+    assert [row.unit for row in rows] == ["%", "%", "cm3"]
+    assert rows[0].calculated == pytest.approx(100.0)
+    assert rows[1].calculated == pytest.approx(100 * 60.92 / 60, abs=0.1)
+    assert rows[2].calculated == 0.0
+    assert findings[0].sentence.endswith("(of 60 Gy prescribed)")
+    assert findings[2].sentence.endswith("(of 66 Gy prescribed)")
+    rows, findings = judge_goals(goals, {}, calculated)
+    assert rows == [] and [one.outcome for one in findings] == [Outcome.REVIEW] * 3
+    assert "prescribes no dose" in findings[0].sentence

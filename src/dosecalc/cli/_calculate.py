@@ -24,6 +24,7 @@ from dosecalc.report.record import NOT_CHECKED, NOT_CHECKED_RECIPE, file_sha256,
 from dosecalc.report.result import Result, evaluate
 from dosecalc.report.seal import sealed
 from dosecalc.verify.foreign import write_npz_dose
+from dosecalc.verify.rules_inputs import unused_structures
 
 __all__ = ["Outcome", "calculate", "calculate_into"]
 
@@ -68,6 +69,8 @@ def calculate(options: CalcOptions, folder: Path, stages: Stages) -> Outcome:
     said += refuse_low(prepared, options, hits, dose)
     dose = _dose(prepared, options, dose)
     case = prepared.case
+    if case is not None:
+        said += unused_structures(case.structures, options.named_structures)
     with stages.stage("histograms of the structures"):
         result = evaluate(
             prepared.label,

@@ -27,7 +27,7 @@ from dosecalc.verify.template import Template, load_template
 from dosecalc.verify.tolerances import Tolerances, load_tolerances
 from dosecalc.verify.verification import Verification
 
-__all__ = ["VerifyOptions", "examine"]
+__all__ = ["VerifyOptions", "examine", "used_structures"]
 
 _FILES = ("reference", "template", "tolerances")
 # Arcs have the direction of their middle for so much of a turn.
@@ -166,7 +166,7 @@ def examine(
         others={o.engine: _calculated(prepared, o, stages)[0] for o in options.calcs[1:]},
         curve=prepared.curve,
         today=options.on,
-        used_structures=_used_structures(calc),
+        used_structures=used_structures(calc, case.structures),
         beside=_beside(calc),
         recorded_used=calc.recorded_densities,
         filled_with=calc.inside,
@@ -278,9 +278,21 @@ def _of_another(engine: str, options: CalcOptions) -> tuple[str, ...]:
     return (f"doses of single beams are those of {engine}; {options.engine} calculated their sum",)
 
 
-def _used_structures(options: CalcOptions) -> tuple[str, ...]:
-    body = () if options.body in (None, "none") else (options.body,)
-    return tuple(str(n) for n in (*body, *options.couch, *options.bolus, *options.overrides))
+def used_structures(options: CalcOptions, structures: StructureSet | None) -> tuple[str, ...]:
+    """Names of structures that shaped the phantom as asked.
+
+    A couch or bolus that has the density of the CT although the planning system recorded another
+    is left out, so that this is said.
+    """
+    ignored = {
+        one.name
+        for one in structures or ()
+        if one.density is not None
+        and not options.recorded_densities
+        and one.name not in options.overrides
+    }
+    extra = {*options.couch, *options.bolus} & ignored
+    return tuple(name for name in options.named_structures if name not in extra)
 
 
 def _beside(options: CalcOptions) -> tuple[str, ...]:

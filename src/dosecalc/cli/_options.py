@@ -111,6 +111,12 @@ class CalcOptions:
             parsed[name] = value
         return cls(overrides=parsed, **words)
 
+    @property
+    def named_structures(self) -> tuple[str, ...]:
+        """Names of the structures that are body, couch, bolus or have an override."""
+        body = () if self.body in (None, "none") else (self.body,)
+        return tuple(str(n) for n in (*body, *self.couch, *self.bolus, *self.overrides))
+
     def to_record(self) -> dict[str, Any]:
         """Return what decides the dose as plain JSON values; where it is written does not."""
         values: dict[str, Any] = {}

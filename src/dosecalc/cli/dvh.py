@@ -54,13 +54,15 @@ class StructureDvh:
     "quantities",
     multiple=True,
     metavar="NAME",
-    help="A further column, such as D95%, D2cc, V20Gy or 'V20Gy cc'; repeatable.",
+    help="A further column, such as D95%, D2cc, V20Gy or 'V20Gy cc'; with --prescription also "
+    "V95%, 'V95% cc' or 'D98% %'; repeatable.",
 )
 @click.option(
     "--prescription",
     **measure("Gy"),
     metavar="GY",
-    help="Prescribed dose: homogeneity, conformity and gradient of the targets.",
+    help="Prescribed dose: homogeneity, conformity and gradient of the targets, and what "
+    "quantities such as V95% are of.",
 )
 @click.option(
     "--target",
@@ -108,6 +110,7 @@ def dvh(
 
     if (targets or body) and prescription is None:
         raise InputError("--target and --body: only with --prescription")
+    _refuse_shares(quantities, prescription)
     kind = "" if picture is None else _picture_kind(picture)
     for place in (csv_file, picture):
         check_file(place, force=force)
@@ -133,8 +136,23 @@ def dvh(
     notes += [row.remark for row in rows if row.remark]
     shown = {*names, *targets, *(() if body is None else (body,))} if names else ()
     notes += structure_notes(drawn, shown)
-    _show(rows, indices, quantities, given.dose, notes, as_json=as_json)
+    records = [dvh_record(row, quantities, prescription) for row in rows]
+    _show(records, indices, given.dose, notes, as_json=as_json)
     return 0
+
+
+def _refuse_shares(quantities: Sequence[str], prescription: float | None) -> None:
+    """Refuse shares of a prescribed dose that nobody stated, and a dose that is none."""
+    from dosecalc.errors import InputError
+    from dosecalc.verify.indices import is_of_prescription
+
+    if prescription is not None and not prescription > 0:
+        raise InputError(f"--prescription {prescription:g} Gy: a dose above zero is needed")
+    shares = [text for text in quantities if is_of_prescription(text)]
+    if shares and prescription is None:
+        raise InputError(
+            f"--quantity {', '.join(shares)}: a share of the prescribed dose; say --prescription GY"
+        )
 
 
 def _picture_kind(path: Path) -> str:
@@ -201,7 +219,9 @@ def _targets(structures: NamedStructures, names: Sequence[str]) -> list[Structur
     return found
 
 
-def dvh_record(row: StructureDvh, quantities: Iterable[str] = ()) -> dict[str, Any]:
+def dvh_record(
+    row: StructureDvh, quantities: Iterable[str] = (), prescription: float | None = None
+) -> dict[str, Any]:
     """Return the numbers of one structure as plain JSON values, Gy and cm3."""
     record: dict[str, Any] = {
         "name": row.structure.name,
@@ -221,19 +241,19 @@ def dvh_record(row: StructureDvh, quantities: Iterable[str] = ()) -> dict[str, A
         "minimum": found.minimum_gy,
         "maximum": found.maximum_gy,
     }
-    record["quantities"] = {text: _quantity(found, text) for text in quantities}
+    record["quantities"] = {text: _quantity(found, text, prescription) for text in quantities}
     return record
 
 
-def _quantity(found: Dvh, text: str) -> dict[str, Any]:
+def _quantity(found: Dvh, text: str, prescription: float | None) -> dict[str, Any]:
     """Value and unit of a quantity; no value where the structure is too small for it."""
     from dosecalc.errors import GeometryError
-    from dosecalc.verify.indices import quantity
+    from dosecalc.verify.indices import is_of_prescription, quantity
 
     try:
-        one = quantity(found, text)
+        one = quantity(found, text, prescription)
     except GeometryError:
-        return {"value": None, "unit": "Gy"}
+        return {"value": None, "unit": "%" if is_of_prescription(text) else "Gy"}
     return {"value": one.value, "unit": one.unit}
 
 
@@ -300,9 +320,8 @@ def _picture(rows: Iterable[StructureDvh], dose: Dose, kind: str) -> bytes:
 
 
 def _show(
-    rows: Sequence[StructureDvh],
+    records: Sequence[dict[str, Any]],
     indices: Sequence[PlanIndices],
-    quantities: Sequence[str],
     dose: Dose,
     notes: Sequence[str],
     *,
@@ -313,7 +332,6 @@ def _show(
     from dosecalc.cli._show import console
     from dosecalc.report.record import to_json
 
-    records = [dvh_record(row, quantities) for row in rows]
     if as_json:
         record = {
             "unit": dose.unit,

@@ -367,9 +367,16 @@ def _refuse_air(
             continue
         mass = np.vdot(region.fraction.astype(np.float64), density[region.slices])
         if mass / volume < _AIR_LIMIT:
+            name, recorded = region.structure.name, region.structure.density
+            known = (
+                f"; --recorded-densities uses the {recorded:g} g/cm3 recorded with it"
+                if recorded is not None
+                else ""
+            )
             raise InputError(
-                f"{region.structure.name!r} was named as couch or bolus, but the CT holds air "
-                f"there ({mass / volume:.4f} g/cm3); give it a density through overrides"
+                f"{name!r} was named as couch or bolus, but the CT holds air there "
+                f"({mass / volume:.4f} g/cm3); give it a density through overrides "
+                f"(--override '{name}=1.0', in g/cm3){known}"
             )
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "Quantity",
     "gradient_index",
     "homogeneity_index",
+    "is_of_prescription",
     "isodose_volumes",
     "paddick_index",
     "plan_indices",
@@ -49,7 +50,16 @@ class Quantity:
     unit: str
 
 
-def quantity(dvh: Dvh, text: str) -> Quantity:
+def is_of_prescription(text: str) -> bool:
+    """Whether a quantity is a share of the prescribed dose: "V95%", "V107% cc", "D98% %"."""
+    found = _QUANTITY.fullmatch(text.strip())
+    if found is None:
+        return False
+    unit, of = ((found[k] or "") for k in ("unit", "of"))
+    return unit == "%" if found["letter"].lower() == "v" else of == "%"
+
+
+def quantity(dvh: Dvh, text: str, prescribed_gy: float | None = None) -> Quantity:
     """Read a number from a histogram by its usual name.
 
     Parameters
@@ -59,12 +69,16 @@ def quantity(dvh: Dvh, text: str) -> Quantity:
         "D95%" or "D95": dose that 95 % of the volume receive at least, Gy. "D2cc": that 2 cm3
         receive at least. "V20Gy" or "V20Gy %": volume that receives 20 Gy at least, %.
         "V20Gy cc": the same in cm3. "mean", "min", "max", Gy. "HI": `homogeneity_index`.
-        Upper or lower case.
+        "V95%" or "V95% cc": volume that receives 95 % of the prescribed dose at least, % or
+        cm3. "D98% %" or "D2cc %": these doses in % of the prescribed dose. Upper or lower case.
+    prescribed_gy : float, Gy, optional
+        For what is a share of the prescribed dose (`is_of_prescription`).
 
     Raises
     ------
     InputError
-        It has another form, or its percentage is not between 0 and 100.
+        It has another form, its percentage is not between 0 and 100, or it is a share of a
+        prescribed dose that is not given or not above zero.
     GeometryError
         There are fewer cm3 of the structure than it names.
     """
@@ -78,13 +92,31 @@ def quantity(dvh: Dvh, text: str) -> Quantity:
     if found is not None:
         number = float(found["number"])
         unit, of = ((found[k] or "").lower().replace("cc", "cm3") for k in ("unit", "of"))
+        if is_of_prescription(word):
+            return _of_prescription(dvh, word, found["letter"].lower(), number, prescribed_gy)
         known = _read(dvh, found["letter"].lower(), number, unit, of)
         if known is not None:
             return known
     raise InputError(
-        f"{text!r} is no quantity of a histogram: write D95%, D2cc, V20Gy, 'V20Gy cc', mean, "
-        "min, max or HI"
+        f"{text!r} is no quantity of a histogram: write D95%, D2cc, V20Gy, 'V20Gy cc', V95%, "
+        "'V95% cc', 'D95% %', mean, min, max or HI"
     )
+
+
+def _of_prescription(
+    dvh: Dvh, word: str, letter: str, number: float, prescribed_gy: float | None
+) -> Quantity:
+    """Read a quantity that is a share of the prescribed dose."""
+    if prescribed_gy is None or not (np.isfinite(prescribed_gy) and prescribed_gy > 0):
+        said = "none is given" if prescribed_gy is None else f"that is {prescribed_gy:g} Gy"
+        raise InputError(f"{word!r} is a share of the prescribed dose, and {said}")
+    if letter == "v":
+        level = number / 100 * prescribed_gy
+        if word.lower().endswith(("cc", "cm3")):
+            return Quantity(f"V{number:g}%", float(dvh.volume_at_dose(level)), "cm3")
+        return Quantity(f"V{number:g}%", float(dvh.percent_at_dose(level)), "%")
+    plain = quantity(dvh, word[:-1])
+    return Quantity(f"{plain.name} %", 100 * plain.value / prescribed_gy, "%")
 
 
 def _read(dvh: Dvh, letter: str, number: float, unit: str, of: str) -> Quantity | None:

@@ -100,7 +100,7 @@ def judge(
             ),
         ]
         not_done += more
-    goals, more_findings = _goals(template, rows)
+    goals, more_findings = _goals(template, rows, plan)
     findings += more_findings
     not_done += without_answer(findings, compared=reference is not None)
     return Verification(
@@ -175,7 +175,7 @@ def _of_the_plan(
 
 
 def _goals(
-    template: Template | None, rows: Sequence[StructureRow]
+    template: Template | None, rows: Sequence[StructureRow], plan: Plan
 ) -> tuple[tuple[GoalRow, ...], list[Finding]]:
     """Judge the template's goals."""
     if template is None:
@@ -184,8 +184,21 @@ def _goals(
         template.goals,
         {r.structure.name: r.reference for r in rows if r.reference is not None},
         {r.structure.name: r.calculated for r in rows if r.calculated is not None},
+        _prescribed(plan, rows),
     )
     return tuple(goals), [*findings, *_ambiguous(rows)]
+
+
+def _prescribed(plan: Plan, rows: Sequence[StructureRow]) -> dict[str, float]:
+    """Prescribed doses by structure, the largest of each; under "" the largest of all, Gy."""
+    names = {row.structure.number: row.structure.name for row in rows}
+    found: dict[str, float] = {}
+    for one in plan.prescriptions:
+        if one.kind != "ORGAN_AT_RISK" and one.dose_gy > 0:
+            name = names.get(one.structure_number) if one.structure_number is not None else None
+            for key in {"", name or ""}:
+                found[key] = max(found.get(key, 0.0), one.dose_gy)
+    return found
 
 
 def _compared(

@@ -8,7 +8,7 @@ from datetime import date
 import numpy as np
 
 from dosecalc.data.hu_curves import HuCurve
-from dosecalc.model import CtImage, Machine, Plan, StructureSet
+from dosecalc.model import CtImage, Machine, Plan, Structure, StructureSet
 from dosecalc.patient.coverage import plane_gaps
 from dosecalc.verify.outcome import Finding, Outcome
 from dosecalc.verify.tolerances import Commissioned
@@ -21,6 +21,7 @@ __all__ = [
     "input_findings",
     "machine_findings",
     "says_scanner",
+    "unused_structures",
 ]
 
 # So many voxels with the very largest CT number are no anatomy.
@@ -130,6 +131,21 @@ def gap_findings(structures: StructureSet | None, ct: CtImage | None) -> list[Fi
     return findings
 
 
+def unused_structures(structures: StructureSet | None, used: Iterable[str]) -> tuple[str, ...]:
+    """Say which couch, bolus and fixation structures are drawn and were not used."""
+    named = set(used)
+    return tuple(
+        _not_used(one)
+        for one in structures or ()
+        if one.kind in _EXTRA_KINDS and not one.is_empty and one.name not in named
+    )
+
+
+def _not_used(one: Structure) -> str:
+    option = "--bolus" if one.kind == "BOLUS" else "--couch"
+    return f"{one.name} is drawn as {one.kind} and was not used; name it with {option}"
+
+
 def input_findings(
     structures: StructureSet | None,
     ct: CtImage | None,
@@ -140,7 +156,8 @@ def input_findings(
 ) -> list[Finding]:
     """Find what the patient's data hold and the calculation left out, or what looks damaged.
 
-    used : names of structures given as body, couch, bolus or override
+    used : names of structures given as body, couch, bolus or override (not a couch or bolus whose
+        recorded density was left out: it has that of the CT)
     recorded_used : whether densities recorded by the planning system were applied
     filled_with : material that the body was filled with in place of the CT
     """
@@ -159,9 +176,7 @@ def input_findings(
             )
             findings.append(Finding("densities", Outcome.REVIEW, sentence, one.density, "g/cm3"))
         elif one.kind in _EXTRA_KINDS:
-            option = "--bolus" if one.kind == "BOLUS" else "--couch"
-            sentence = f"{one.name} is drawn as {one.kind} and was not used; name it with {option}"
-            findings.append(Finding("densities", Outcome.REVIEW, sentence))
+            findings.append(Finding("densities", Outcome.REVIEW, _not_used(one)))
     if ct is not None:
         top = float(ct.hu.max())
         count = int(np.count_nonzero(ct.hu == top))

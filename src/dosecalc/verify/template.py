@@ -28,7 +28,7 @@ import numpy as np
 from dosecalc.errors import GeometryError, InputError
 from dosecalc.patient._toml import check_keys, number, tables, text
 from dosecalc.verify.dvh import Dvh
-from dosecalc.verify.indices import quantity
+from dosecalc.verify.indices import is_of_prescription, quantity
 from dosecalc.verify.outcome import Finding, Outcome
 from dosecalc.verify.verification import GoalRow
 
@@ -37,6 +37,7 @@ __all__ = ["Goal", "Template", "judge_goals", "load_template"]
 _KEYS = ("structure", "quantity", "at_least", "at_most", "review", "optional", "source")
 _TOP_KEYS = ("name", "version", "source", "goal")
 # Large enough that every quantity can be read from it: it tells names and units, no doses.
+_ANY_GY = 1.0
 _ANY = Dvh("any structure", 0, np.array([1.0, 1.0]), np.array([1e9, 1e9]))
 
 
@@ -55,7 +56,7 @@ class Goal:
     @property
     def unit(self) -> str:
         """Unit of the quantity: "Gy", "%", "cm3" or ""."""
-        return quantity(_ANY, self.quantity).unit
+        return quantity(_ANY, self.quantity, _ANY_GY).unit
 
     def text(self, name: str) -> str:
         """Say the goal of a structure, such as "PTV D95% >= 57 Gy"."""
@@ -132,10 +133,12 @@ def _goal(entry: Mapping[str, Any], where: str, source: str) -> Goal:
 
 def _refuse_senseless(goal: Goal, key: str, where: str) -> None:
     """Refuse limits that no dose can keep, or every dose does."""
-    most = 100.0 if goal.unit == "%" else np.inf
+    # Doses in % of the prescription may be above it.
+    is_volume = goal.quantity.strip().lower().startswith("v")
+    most = 100.0 if goal.unit == "%" and is_volume else np.inf
     for name, value in ((key, goal.limit), ("review", goal.review)):
         if value is not None and not 0 <= value <= most:
-            span = "from 0 to 100 %" if goal.unit == "%" else "0 or more"
+            span = "from 0 to 100 %" if most == 100 else "0 or more"
             raise InputError(f"{where}: {name} is {value:g}; {goal.quantity} is {span}")
     if goal.review is None or goal.review == goal.limit:
         return
@@ -177,17 +180,26 @@ def _quantity(entry: Mapping[str, Any], where: str) -> str:
     """Return the name of a quantity, refused before anything is calculated if it is none."""
     name = text(entry, "quantity", where)
     try:
-        quantity(_ANY, name)
+        quantity(_ANY, name, _ANY_GY)
     except InputError as error:
         raise InputError(f"{where}: quantity: {error}") from error
     return name
 
 
 def judge_goals(
-    goals: Sequence[Goal], reference: Mapping[str, Dvh], calculated: Mapping[str, Dvh]
+    goals: Sequence[Goal],
+    reference: Mapping[str, Dvh],
+    calculated: Mapping[str, Dvh],
+    prescribed: Mapping[str, float] | None = None,
 ) -> tuple[list[GoalRow], list[Finding]]:
-    """Judge goals by the calculated dose; the planning system's value stands beside it."""
-    judged = [_judged(goal, reference, calculated) for goal in goals]
+    """Judge goals by the calculated dose; the planning system's value stands beside it.
+
+    Parameters
+    ----------
+    prescribed : mapping of structure name to Gy
+        What quantities such as V95% are of; under "" for structures that are not named.
+    """
+    judged = [_judged(goal, reference, calculated, prescribed or {}) for goal in goals]
     return (
         [row for row, _ in judged if row is not None],
         [finding for _, finding in judged if finding is not None],
@@ -195,7 +207,10 @@ def judge_goals(
 
 
 def _judged(
-    goal: Goal, reference: Mapping[str, Dvh], calculated: Mapping[str, Dvh]
+    goal: Goal,
+    reference: Mapping[str, Dvh],
+    calculated: Mapping[str, Dvh],
+    prescribed: Mapping[str, float],
 ) -> tuple[GoalRow | None, Finding | None]:
     name = next((n for n in goal.structures if n in calculated), None)
     if name is None:
@@ -204,15 +219,21 @@ def _judged(
         missing = " or ".join(goal.structures)
         sentence = f"{goal.text(missing)}: no dose of {missing} is known"
         return None, Finding("goal", Outcome.FAIL, sentence, source=goal.source)
-    said = goal.text(name)
+    said, of = goal.text(name), prescribed.get(name, prescribed.get(""))
+    is_share = is_of_prescription(goal.quantity)
+    if is_share and of is None:
+        sentence = f"{said}: the plan prescribes no dose that this is a share of"
+        return None, Finding("goal", Outcome.REVIEW, sentence, source=goal.source)
     try:
-        found = quantity(calculated[name], goal.quantity)
+        found = quantity(calculated[name], goal.quantity, of)
     except GeometryError as error:
         return None, Finding("goal", Outcome.REVIEW, f"{said}: {error}", source=goal.source)
     outcome = goal.judge(found.value)
-    known = _value(reference.get(name), goal.quantity)
+    known = _value(reference.get(name), goal.quantity, of)
     row = GoalRow(name, said, found.unit, goal.limit, known, found.value, outcome, goal.source)
     sentence = f"{said}: {found.value:.4g} {found.unit}".strip()
+    if is_share:
+        sentence += f" (of {of:g} Gy prescribed)"
     return row, Finding(
         "goal",
         outcome,
@@ -227,9 +248,9 @@ def _judged(
     )
 
 
-def _value(dvh: Dvh | None, name: str) -> float | None:
+def _value(dvh: Dvh | None, name: str, prescribed_gy: float | None) -> float | None:
     """Value in the planning system's dose, None where that holds too little of the structure."""
     try:
-        return None if dvh is None else quantity(dvh, name).value
+        return None if dvh is None else quantity(dvh, name, prescribed_gy).value
     except GeometryError:
         return None
