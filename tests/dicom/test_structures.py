@@ -238,6 +238,14 @@ def test_overlap_and_gap_are_noted() -> None:
     assert "contours overlap on z = 3 mm" in read.notes[1]
 
 
+def test_a_contour_whose_points_are_rounded_in_z_is_flat() -> None:
+    """Points of one slice at 2.39999999998 and 2.4, or off by one decimal: one plane."""
+    wavy = [contour_item(z=[z, z - 2e-11, z + 0.08, z]) for z in (0.0, 2.4, 4.8)]
+    (read,) = read_structures(structure_set(roi(1, *wavy)))
+    assert not read.notes
+    assert [c.z for c in read.contours] == pytest.approx([0.04, 2.44, 4.84])
+
+
 def refused(ds: Dataset, complaint: str, name: str = "thing") -> StructureSet:
     """Read a set whose one structure cannot be used, and ask for it."""
     read = read_structures(ds)

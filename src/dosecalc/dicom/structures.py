@@ -21,6 +21,7 @@ from pydicom.dataset import Dataset
 from dosecalc.dicom._common import attribute, integer, items, number, require, text, vector
 from dosecalc.errors import DicomError, DosecalcError, UnsupportedError
 from dosecalc.model import Contour, Structure, StructureSet
+from dosecalc.model.spacing import POSITION_MM
 from dosecalc.patient.drawing import drawing_notes as _drawing_notes
 from dosecalc.patient.drawing import on_drawn_planes, spacing_of_set
 from dosecalc.patient.outlines import Outlines
@@ -32,9 +33,9 @@ RT_STRUCTURE_SET_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 _WITHOUT_AREA = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
 # A contour whose z varies by more than this (mm) is not in an axial plane.
-_FLATNESS = 0.02
+_FLATNESS = POSITION_MM
 # A contour repeated within this distance in z (mm) is one.
-_SAME_PLANE = 0.1
+_SAME_PLANE = POSITION_MM
 # No patient is 100 m from the origin: such a number is damage.
 _FARTHEST = 1e5
 _DENSEST = 25.0

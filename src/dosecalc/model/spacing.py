@@ -13,7 +13,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["COSINE_TOLERANCE", "ROUNDING_MM", "Spacing", "position_tolerance", "spacing_of"]
+__all__ = [
+    "COSINE_TOLERANCE",
+    "POSITION_MM",
+    "ROUNDING_MM",
+    "Spacing",
+    "position_tolerance",
+    "spacing_of",
+]
 
 COSINE_TOLERANCE = 2e-4
 """Largest deviation of a direction cosine from 0 or 1: 0.1 mm over 500 mm."""
@@ -21,15 +28,17 @@ COSINE_TOLERANCE = 2e-4
 ROUNDING_MM = 0.01
 """What two decimals can make of a position, or of the distance of two."""
 
+POSITION_MM = 0.1
+"""The most that a position may lie off its place, whatever the spacing."""
+
 _SHARE = 0.1
-_MOST_MM = 0.1
 # The last bits of differences of decimal numbers must not decide.
 _BITS_MM = 1e-6
 
 
 def position_tolerance(spacing: float) -> float:
     """Return how far (mm) a position may lie from its place where positions are `spacing` apart."""
-    return min(_SHARE * abs(spacing), _MOST_MM) + _BITS_MM
+    return min(_SHARE * abs(spacing), POSITION_MM) + _BITS_MM
 
 
 class Spacing(NamedTuple):

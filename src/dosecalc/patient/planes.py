@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from dosecalc.errors import GeometryError
 from dosecalc.model import Contour, Structure
+from dosecalc.model.spacing import POSITION_MM
 from dosecalc.patient.ends import EndReach, end_reach
 from dosecalc.patient.outlines import without_repeats
 
@@ -35,7 +36,7 @@ __all__ = ["PlaneSpacing", "contour_planes", "plane_spacing_of", "regular_spacin
 Planes = tuple[tuple[float, tuple[Contour, ...]], ...]
 
 # Planes closer than this (mm) are one, even where nothing else tells the spacing.
-_ROUNDING = 0.1
+_ROUNDING = POSITION_MM
 # Planes within this share of the distances around them are one, up to this distance (mm):
 # there are slices 0.6 mm apart.
 _ONE_PLANE = 0.2
