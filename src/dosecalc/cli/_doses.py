@@ -396,6 +396,8 @@ def write_file(path: Path, content: bytes) -> None:
 
 def print_notes(notes: Iterable[str]) -> None:
     """Print notes, each once."""
+    from dosecalc.cli._say import say
+
     lines: Sequence[str] = tuple(dict.fromkeys(notes))
     for line in lines:
-        click.echo(f"- {line}")
+        say(f"- {line}")

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from dosecalc.errors import InputError
+from dosecalc.text import file_text
 
 __all__ = ["COLUMNS", "CaseList", "Column", "Job", "check_name", "read_list", "same_twice"]
 
@@ -178,8 +179,7 @@ def _refuse_twice(names: list[str], path: Path) -> None:
 
 def check_name(name: str, where: str) -> str:
     """Return a case's name, refused where it cannot be that of a folder."""
-    odd = set(name) & set('/\\:*?"<>|') or not name.isprintable()
-    if odd or not name or name.startswith(".") or name.endswith(".") or name in _TAKEN:
+    if name != file_text(name) or name in _TAKEN:
         raise InputError(f"{where}: case {name!r} cannot be the name of a folder")
     return name
 

@@ -15,9 +15,9 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from dosecalc import __version__
 from dosecalc.cli._examine import VerifyOptions
@@ -28,10 +28,12 @@ from dosecalc.cli._machine import GROUP_READABLE, group_may_read
 from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._output import check_output
 from dosecalc.cli._recorded import recorded_options
+from dosecalc.cli._say import say
 from dosecalc.cli._table import STARTED, SUMMARY, Row, read_table, write_tables
 from dosecalc.errors import DosecalcError, InputError
 from dosecalc.report.record import program
 from dosecalc.report.record_file import RecordFile, open_record
+from dosecalc.text import NAME, log_text, terminal_text
 
 __all__ = ["SUMMARY", "Night", "Row", "refuse_early", "run_night"]
 
@@ -150,14 +152,15 @@ def _run_all(
         task = progress.add_task("", total=len(order))
         start, ran = time.perf_counter(), 0
         for number, job in enumerate(order, start=1):
-            progress.update(task, description=job.name)
+            progress.update(task, description=terminal_text(job.name, NAME))
             row = None if force else _done_before(night, job, out, rows[job.name])
             if row is not None:
                 said = f"{row['outcome']}, done before, left alone"
             else:
 
                 def tell(stage: str, name: str = job.name) -> None:
-                    progress.update(task, description=f"{name}  {stage}")
+                    about = f"{terminal_text(name, NAME)}  {terminal_text(stage, NAME)}"
+                    progress.update(task, description=about)
 
                 rows[job.name] = _asked(job) | {"outcome": STARTED}
                 try:
@@ -168,7 +171,8 @@ def _run_all(
                 ran += 1
                 said = _said(row, (time.perf_counter() - start) / ran * (len(order) - number))
             rows[job.name] = row
-            screen.print(f"{number} of {len(order)}  {job.name}: {said}")
+            with suppress(OSError, ValueError):
+                screen.print(Text(terminal_text(f"{number} of {len(order)}  {job.name}: {said}")))
             write_tables(out, night.all_columns, rows, names, cases.delimiter)
             progress.advance(task)
             if row["exit_code"] == _INTERRUPTED:
@@ -266,7 +270,7 @@ def _row(
     crash = out / f"{job.name}.crash.txt"
     crash.unlink(missing_ok=True)
     if code not in _WEIGHT or code == _CRASHED:
-        crash.write_text(told, encoding="utf-8")
+        crash.write_text(f"{log_text(told)}\n", encoding="utf-8")
     seconds = round(time.perf_counter() - start, 1)
     return _asked(job) | found | _ended(night, code, told) | {"seconds": seconds}
 
@@ -338,7 +342,8 @@ def _sentence(told: str) -> str:
     if refused:
         return " ".join(reason.split())
     lines = told.partition("This is a fault of dosecalc")[0].split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "nothing was said")
+    said = (line.removeprefix("| ").strip() for line in reversed(lines))
+    return next((line for line in said if line), "nothing was said")
 
 
 def _said(row: Row, left: float) -> str:
@@ -370,6 +375,6 @@ def refuse_early(cases: CaseList, look: Callable[[Job], object]) -> list[str]:
             said = f"will crash, a fault of dosecalc, please report it: {what}"
         else:
             continue
-        click.echo(f"{job.name} {said}", err=True)
+        say(f"{job.name} {said}", err=True)
         refused.append(job.name)
     return refused

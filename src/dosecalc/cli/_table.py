@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dosecalc.errors import InputError
+from dosecalc.text import csv_text, csv_value
 
 __all__ = ["ATTENTION", "STARTED", "SUMMARY", "Row", "read_table", "worst_first", "write_tables"]
 
@@ -58,7 +59,8 @@ def read_table(path: Path, columns: tuple[str, ...], figures: tuple[str, ...]) -
             # A table of another version may have other columns; those of this one are kept.
             known = names & set(columns)
             if {"case", "outcome", "exit_code"} <= names and names & set(figures):
-                return {row["case"]: {name: row[name] or "" for name in known} for row in reader}
+                read = ({name: csv_value(row[name] or "") for name in known} for row in reader)
+                return {row["case"]: row for row in read}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read: {error}; name another folder") from error
     raise InputError(f"{path} is not a table of this command; name another folder")
@@ -101,4 +103,4 @@ def _cell(value: Any, mark: str) -> Any:
     """Write numbers with a decimal comma for the spreadsheets that part cells by semicolons."""
     if isinstance(value, float) and mark == ";":
         return str(value).replace(".", ",")
-    return value
+    return csv_text(value)

@@ -8,13 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import click
-from rich.table import Table
-
 from dosecalc.cli._examine import VerifyOptions, examine
 from dosecalc.cli._output import PARTIAL, check_output, output_folder, refuse_over_inputs
 from dosecalc.cli._recorded import options_record
-from dosecalc.cli._show import Stages, console
+from dosecalc.cli._say import printing, say, say_heading, say_json, show
+from dosecalc.cli._show import Stages
 from dosecalc.dicom import references_for, write_dose
 from dosecalc.errors import DosecalcError, InputError
 from dosecalc.report.page.build import write_page
@@ -22,6 +20,7 @@ from dosecalc.report.page.printed import write_pdf
 from dosecalc.report.record import file_sha256, run_record, to_json
 from dosecalc.report.result import evaluate
 from dosecalc.report.seal import SEAL, sealed
+from dosecalc.report.tables import TextTable
 from dosecalc.report.verification_json import verification_values
 from dosecalc.verify.judgement import NEVER_CHECKED
 from dosecalc.verify.verification import Verification
@@ -111,24 +110,29 @@ def verify_case(options: VerifyOptions, folder: Path, stages: Stages) -> Verifie
 
 def show_verification(outcome: Verified, *, as_json: bool) -> None:
     """Print verdict, rules and what was not checked."""
-    if as_json:
-        click.echo(to_json(outcome.values), nl=False)
-        return
-    found = outcome.verification
-    screen = console()
-    table = Table(title=f"{found.label}: {found.outcome.name}", title_justify="left")
-    for heading in ("outcome", "rule", "what was found", "review", "fail"):
-        table.add_column(heading)
+    with printing(outcome.folder):
+        if as_json:
+            say_json(outcome.values)
+            return
+        found = outcome.verification
+        show(_rules_table(found))
+        say_heading("not checked")
+        for line in found.not_checked:
+            say(f"- {line}")
+        say()
+        say(
+            f"The program reports; a named person decides. {outcome.folder}/: report.html, "
+            "report.pdf, verification.json, RTDOSE.dcm"
+        )
+        say(f"Seal of verification.json, to be noted elsewhere: {outcome.values[SEAL][:16]}")
+
+
+def _rules_table(found: Verification) -> TextTable:
+    """Lay out the findings, the worst first, under the verdict."""
+    table = TextTable(f"{found.label}: {found.outcome.name}")
+    table.head("outcome", "rule", "what was found", "review", "fail")
     for one in sorted(found.findings, key=lambda f: -f.outcome):
         limits = ("" if v is None else f"{v:g} {one.unit}" for v in (one.review, one.fail))
         name = one.outcome.name if one.outcome else "pass" if one.judged else "shown"
-        table.add_row(name, one.rule, one.sentence, *limits)
-    screen.print(table)
-    screen.print("\n[bold]not checked[/bold]")
-    for line in found.not_checked:
-        screen.print(f"- {line}", markup=False)
-    click.echo(
-        f"\nThe program reports; a named person decides. {outcome.folder}/: report.html, "
-        "report.pdf, verification.json, RTDOSE.dcm"
-    )
-    click.echo(f"Seal of verification.json, to be noted elsewhere: {outcome.values[SEAL][:16]}")
+        table.put(name, one.rule, one.sentence, *limits)
+    return table

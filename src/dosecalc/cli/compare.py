@@ -127,10 +127,9 @@ def _show(
     *,
     as_json: bool,
 ) -> None:
-    from dosecalc.cli._show import console
+    from dosecalc.cli._say import say, say_json, show
     from dosecalc.cli.dvh import dvh_record
     from dosecalc.cli.gamma import gamma_facts, gamma_record
-    from dosecalc.report.record import to_json
     from dosecalc.report.tables import fact_table
 
     if as_json:
@@ -141,15 +140,14 @@ def _show(
             "gamma": gamma_record(gamma),
             "structures": records,
         }
-        click.echo(to_json(record), nl=False)
+        say_json(record)
         return
-    screen = console()
-    screen.print(fact_table(_difference_facts(difference, shown["unit"]), "B minus A"))
-    screen.print(fact_table(gamma_facts(gamma, shown["unit"]), "gamma, A is the reference"))
+    show(fact_table(_difference_facts(difference, shown["unit"]), "B minus A"))
+    show(fact_table(gamma_facts(gamma, shown["unit"]), "gamma, A is the reference"))
     if pairs:
-        screen.print(_table(pairs, shown["unit"], difference.normalisation))
+        show(_table(pairs, shown["unit"], difference.normalisation))
     limits = shown["limits"]
-    click.echo(
+    say(
         f"{shown['outcome'].upper()}: pass from {limits['pass_from_percent']:g} %, fail below "
         f"{limits['fail_below_percent']:g} % of points with gamma up to 1 ({limits['source']})"
     )
@@ -184,24 +182,21 @@ def _table(
     pairs: Sequence[tuple[StructureDvh, StructureDvh]], unit: str, normalisation: float
 ) -> Any:
     """Lay out doses of each structure in A and B, and the largest of their differences."""
-    from rich.box import SIMPLE
-    from rich.table import Table
-
     from dosecalc.cli.dvh import dvh_record, volume_text
+    from dosecalc.report.tables import TextTable
 
     title = f"structures: doses in {unit}; largest of B - A, % of {normalisation:.5g} {unit}"
-    table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
-    table.add_column("structure", style="bold", overflow="fold")
+    table = TextTable(title)
+    table.head("structure", bold=True)
     headings = [heading for key in _COLUMNS for heading in (f"{key} A", f"{key} B")]
-    for heading in ("cm3", *headings, "largest"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table.head("cm3", *headings, "largest", numeric=True)
     for x, y in pairs:
         a, b = dvh_record(x), dvh_record(y)
         if "D98" not in a or "D98" not in b:
-            table.add_row(a["name"], *["-"] * (2 + len(headings)))
+            table.put(a["name"], *["-"] * (2 + len(headings)))
             continue
         doses = [f"{record[key]:.2f}" for key in _COLUMNS for record in (a, b)]
         largest = max((b[key] - a[key] for key in _COLUMNS), key=abs)
         share = f"{100 * largest / normalisation:+.2f}"
-        table.add_row(a["name"], volume_text(a["volume_cm3"]), *doses, share)
+        table.put(a["name"], volume_text(a["volume_cm3"]), *doses, share)
     return table

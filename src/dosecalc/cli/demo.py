@@ -44,6 +44,7 @@ def demo(out: Path, noise: bool, grid_mm: float, force: bool, progress: bool, as
     from dosecalc.cli._options import CalcOptions
     from dosecalc.cli._output import output_folder
     from dosecalc.cli._phantom_case import write_thorax_patient
+    from dosecalc.cli._say import say
     from dosecalc.cli._show import Stages, show_outcome
 
     with Stages(shown=progress) as stages, output_folder(out, force=force) as place:
@@ -61,10 +62,10 @@ def demo(out: Path, noise: bool, grid_mm: float, force: bool, progress: bool, as
     if not as_json:
         models = "--machine generic-6mv --hu-curve generic-120kvp"
         dose = out / "dose" / "RTDOSE.dcm"
-        click.echo(
+        say(
             f"The patient's DICOM files are in {out / 'patient'}/. To calculate them with another "
             "engine, and to verify this dose (. .venv/bin/activate first, in a clone):"
         )
-        click.echo(f"  dosecalc calc {out / 'patient'} --engine pencil-beam {models}")
-        click.echo(f"  dosecalc verify {out / 'patient'} --reference {dose} {models}")
+        say(f"  dosecalc calc {out / 'patient'} --engine pencil-beam {models}")
+        say(f"  dosecalc verify {out / 'patient'} --reference {dose} {models}")
     return 0

@@ -264,6 +264,8 @@ def curves_csv(rows: Iterable[StructureDvh], dose: Dose) -> str:
 
     import numpy as np
 
+    from dosecalc.text import CELL, csv_text, shortened
+
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(
@@ -277,12 +279,13 @@ def curves_csv(rows: Iterable[StructureDvh], dose: Dose) -> str:
     for row in known:
         if row.dvh is None:
             continue
+        name = csv_text(shortened(row.structure.name, CELL))
         columns = zip(
             levels, row.dvh.volume_at_dose(levels), row.dvh.percent_at_dose(levels),
             row.dvh.differential(edges), strict=True,
         )  # fmt: skip
         for values in columns:
-            writer.writerow([row.structure.name, *(f"{v:.6g}" for v in values)])
+            writer.writerow([name, *(f"{v:.6g}" for v in values)])
     return stream.getvalue()
 
 
@@ -329,8 +332,7 @@ def _show(
 ) -> None:
     from dataclasses import asdict
 
-    from dosecalc.cli._show import console
-    from dosecalc.report.record import to_json
+    from dosecalc.cli._say import say_json, show
 
     if as_json:
         record = {
@@ -341,11 +343,11 @@ def _show(
             "indices": [asdict(one) for one in indices],
             "notes": list(dict.fromkeys(notes)),
         }
-        click.echo(to_json(record), nl=False)
+        say_json(record)
         return
-    console().print(_table(records, dose))
+    show(_table(records, dose))
     if indices:
-        console().print(_index_table(indices))
+        show(_index_table(indices))
     print_notes(notes)
 
 
@@ -355,24 +357,21 @@ def volume_text(cm3: float) -> str:
 
 
 def _table(records: Sequence[dict[str, Any]], dose: Dose) -> Any:
-    from rich.box import SIMPLE
-    from rich.table import Table
+    from dosecalc.report.tables import TextTable
 
-    title = f"structures: doses in {dose.unit}, to {dose.dose_to}, {dose.summation}"
-    table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
-    table.add_column("structure", style="bold", overflow="fold")
+    table = TextTable(f"structures: doses in {dose.unit}, to {dose.dose_to}, {dose.summation}")
+    table.head("structure", bold=True)
     asked: dict[str, Any] = next((r["quantities"] for r in records if "quantities" in r), {})
     keys = ("D98", "D50", "D2", "mean", "minimum", "maximum")
     more = [f"{text}\n{one['unit']}" for text, one in asked.items()]
-    for heading in ("cm3", *(k.removesuffix("imum") for k in keys), *more):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table.head("cm3", *(k.removesuffix("imum") for k in keys), *more, numeric=True)
     for record in records:
         if "D98" not in record:
-            table.add_row(record["name"], *["-"] * (1 + len(keys) + len(more)))
+            table.put(record["name"], *["-"] * (1 + len(keys) + len(more)))
             continue
         values = [record[k] for k in keys] + [record["quantities"][t]["value"] for t in asked]
         texts = ["-" if value is None else f"{value:.2f}" for value in values]
-        table.add_row(record["name"], volume_text(record["volume_cm3"]), *texts)
+        table.put(record["name"], volume_text(record["volume_cm3"]), *texts)
     return table
 
 

@@ -73,7 +73,9 @@ def gamma(
         write_file(out, _archive(result))
     limits = {"pass_from_percent": pass_from, "fail_below_percent": fail_below}
     if as_json:
-        _print_json(
+        from dosecalc.cli._say import say_json
+
+        say_json(
             {
                 "reference": str(reference),
                 "evaluated": str(evaluated),
@@ -84,15 +86,15 @@ def gamma(
             }
         )
         return int(outcome.exit_code)
-    from dosecalc.cli._show import console
+    from dosecalc.cli._say import say, show
     from dosecalc.report.tables import fact_table
 
     rows = gamma_facts(result, first.dose.unit)
     rows.append(("outcome", _verdict(outcome.name, pass_from, fail_below)))
-    console().print(fact_table(rows, "gamma"))
+    show(fact_table(rows, "gamma"))
     print_notes((*notes, *result.notes))
     if out is not None:
-        click.echo(f"Map of gamma written to {out}")
+        say(f"Map of gamma written to {out}")
     return int(outcome.exit_code)
 
 
@@ -162,9 +164,3 @@ def _archive(result: GammaResult) -> bytes:
         normalisation=np.array(result.normalisation),
     )
     return stream.getvalue()
-
-
-def _print_json(record: dict[str, Any]) -> None:
-    from dosecalc.report.record import to_json
-
-    click.echo(to_json(record), nl=False)

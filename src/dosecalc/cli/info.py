@@ -24,11 +24,11 @@ def info(
     Of a folder: patient, plan, beams, MU, fractions, and which file is which. Shipped are
     machine models, HU curves, spectra and recipes.
     """
-    from dosecalc.cli._show import console
+    from dosecalc.cli._say import show
     from dosecalc.report.tables import fact_table
 
     rows = _shipped() if folder is None else _case(folder, plan_uid, incomplete, same_patient)
-    console().print(fact_table(rows))
+    show(fact_table(rows))
 
 
 def _case(

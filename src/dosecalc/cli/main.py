@@ -6,9 +6,11 @@ else a crash (70).
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 
 import click
@@ -22,6 +24,7 @@ from dosecalc.cli._machine import (
     refusal_of_machine,
     silence,
 )
+from dosecalc.cli._say import say, speak_safely
 from dosecalc.cli.cache import cache_folder
 from dosecalc.cli.calc import calc
 from dosecalc.cli.compare import compare
@@ -36,6 +39,7 @@ from dosecalc.cli.verify import verify
 from dosecalc.cli.verify_list import verify_list
 from dosecalc.cli.warmup import warmup
 from dosecalc.errors import DosecalcError
+from dosecalc.text import log_text, terminal_text
 
 __all__ = ["CRASHED", "FAILED", "INTERRUPTED", "PASSED", "REFUSED", "REVIEW", "main"]
 
@@ -94,6 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # starts its threads, which no command has done yet.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder()))
+    speak_safely()
+    warnings.formatwarning = _one_line
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_OneLine())
     # A job that a scheduler ends leaves nothing half written behind.
     with ended_by_signals(), kept_private():
         return _run(arguments)
@@ -108,24 +116,48 @@ def _run(arguments: Sequence[str] | None) -> int:
             standalone_mode=False,
         )
     except click.ClickException as error:
-        error.show()
+        _say_usage(error)
         return REFUSED
     except click.Abort:
-        click.echo("interrupted", err=True)
+        say("interrupted", err=True)
         return INTERRUPTED
     except DosecalcError as error:
-        click.echo(f"refused: {error}", err=True)
+        say(f"refused: {error}", err=True)
         return REFUSED
     except Exception as error:
         reason = refusal_of_machine(error)
         if reason is not None:
             silence(error)
-            click.echo(f"refused: {reason}", err=True)
+            say(f"refused: {reason}", err=True)
             return REFUSED
-        click.echo(traceback.format_exc(), err=True)
-        click.echo("This is a fault of dosecalc: please report it with the text above.", err=True)
+        for line in log_text(traceback.format_exc()).split("\n"):
+            say(line, err=True)
+        say("This is a fault of dosecalc: please report it with the text above.", err=True)
         return CRASHED
     return code if isinstance(code, int) else PASSED
+
+
+def _say_usage(error: click.ClickException) -> None:
+    """Say what is wrong with the words of a command, and how it is called."""
+    context = getattr(error, "ctx", None)
+    if isinstance(context, click.Context):
+        for line in context.get_usage().split("\n"):
+            say(line, err=True)
+        say(f"Try '{context.command_path} --help' for help.", err=True)
+    say(f"Error: {error.format_message()}", err=True)
+
+
+def _one_line(message: Warning | str, category: type[Warning], *_: object, **__: object) -> str:
+    """Write a warning of a library, which may quote a file, as one line."""
+    return f"{category.__name__}: {terminal_text(message)}\n"
+
+
+class _OneLine(logging.Formatter):
+    """Writes what a library logs, which may quote a file, as one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return terminal_text(record.getMessage())
 
 
 if __name__ == "__main__":

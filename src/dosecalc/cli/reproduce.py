@@ -43,55 +43,60 @@ def reproduce(
     3 refused (an input is missing or altered, or the record does not fit its seal).
     """
     from dosecalc.cli._reproduce import reproduce as run
+    from dosecalc.cli._say import printing, say_json
     from dosecalc.cli._show import Stages
-    from dosecalc.report.record import to_json
 
     with Stages(shown=progress) as stages:
         done = run(record, case=case, out=out, force=force, stages=stages)
-    if as_json:
-        click.echo(to_json(done.to_values()), nl=False)
-    else:
-        _show(done, out)
+    with printing(record if out is None else out):
+        if as_json:
+            say_json(done.to_values())
+        else:
+            _show(done, out)
     return _EQUAL if done.is_equal else _NOT_EQUAL
 
 
 def _show(done: Reproduction, out: Path | None) -> None:
-    click.echo(f"record       {done.record.path} ({done.record.values['case']})")
-    click.echo(f"inputs       all unaltered, in {done.where}")
+    from dosecalc.cli._say import say
+
+    say(f"record       {done.record.path} ({done.record.values['case']})")
+    say(f"inputs       all unaltered, in {done.where}")
     for line in done.notes:
-        click.echo(f"             {line}")
-    click.echo(f"dose         {_dose(done)}")
+        say(f"             {line}")
+    say(f"dose         {_dose(done)}")
     if done.verdict is not None:
         v = done.verdict
         same = "equal" if v.is_equal else "NOT EQUAL"
-        click.echo(f"verdict      {same}: {v.recorded}, now {v.again}; {v.findings} findings")
+        say(f"verdict      {same}: {v.recorded}, now {v.again}; {v.findings} findings")
         for line in v.changes:
-            click.echo(f"             {line}")
+            say(f"             {line}")
     _show_values(done)
     for n, line in enumerate(done.differences or ("none of program, models, data and host",)):
-        click.echo(f"{'' if n else 'differences':<13}{line}")
+        say(f"{'' if n else 'differences':<13}{line}")
     left = f" (not compared: {', '.join(done.not_compared)})" if done.not_compared else ""
-    click.echo(f"EQUAL{left}" if done.is_equal else "NOT EQUAL")
+    say(f"EQUAL{left}" if done.is_equal else "NOT EQUAL")
     if out is not None:
-        click.echo(f"Written to {out}/")
+        say(f"Written to {out}/")
 
 
 def _show_values(done: Reproduction) -> None:
     """Print what is not what it was: values of the record, then its files."""
+    from dosecalc.cli._say import say
+
     changes = done.values
-    click.echo(
+    say(
         f"values       NOT EQUAL: {len(changes)} of the record are not what was found again"
         if changes
         else "values       equal: all that the record states was found again"
     )
     for line in changes[:_SHOWN]:
-        click.echo(f"             {line}")
+        say(f"             {line}")
     if len(changes) > _SHOWN:
         more = f"and {len(changes) - _SHOWN} more (--json lists all)"
-        click.echo(f"             {more}")
+        say(f"             {more}")
     for n, one in enumerate(done.files):
         state = {True: "equal", False: "NOT EQUAL", None: "not compared"}[one.equal]
-        click.echo(f"{'' if n else 'files':<13}{one.name} {state}: {one.said}")
+        say(f"{'' if n else 'files':<13}{one.name} {state}: {one.said}")
 
 
 def _dose(done: Reproduction) -> str:

@@ -78,20 +78,23 @@ def sign(
 def _sign(
     record: RecordFile, name: str, role: str, decision: str, reason: str, as_json: bool
 ) -> int:
+    from dosecalc.cli._say import printing, say
     from dosecalc.report.decisions import sign
 
     made = sign(record, name=name, role=role, decision=decision, reason=reason)
-    if as_json:
-        _print_json(record, (made,), [])
-        return _WHOLE
-    click.echo(_found(record))
-    click.echo(_line(made))
-    click.echo(f"Bound to {', '.join(made.files)} as they are now, in {record.folder}/.")
-    click.echo(f"Seal of this decision, to be noted elsewhere: {made.sha256[:16]}")
+    with printing(record.folder):
+        if as_json:
+            _print_json(record, (made,), [])
+            return _WHOLE
+        say(_found(record))
+        say(_line(made))
+        say(f"Bound to {', '.join(made.files)} as they are now, in {record.folder}/.")
+        say(f"Seal of this decision, to be noted elsewhere: {made.sha256[:16]}")
     return _WHOLE
 
 
 def _check(record: RecordFile, seal: str | None, as_json: bool) -> int:
+    from dosecalc.cli._say import say
     from dosecalc.errors import InputError
     from dosecalc.report.decisions import problems, read_decisions
 
@@ -111,14 +114,14 @@ def _check(record: RecordFile, seal: str | None, as_json: bool) -> int:
     if as_json:
         _print_json(record, decisions, said)
     else:
-        click.echo(_found(record))
+        say(_found(record))
         for made in decisions:
-            click.echo(_line(made))
+            say(_line(made))
         for one in said:
-            click.echo(f"ALTERED: {one}")
+            say(f"ALTERED: {one}")
         if not said:
-            click.echo(_WHOLE_SAID if decisions else _UNDECIDED_SAID.format(record.path.name))
-        click.echo(f"Seal of {record.path.name}: {record.seal[:16] or 'none'}")
+            say(_WHOLE_SAID if decisions else _UNDECIDED_SAID.format(record.path.name))
+        say(f"Seal of {record.path.name}: {record.seal[:16] or 'none'}")
     return _ALTERED if said else _WHOLE if decisions else _UNDECIDED
 
 
@@ -148,7 +151,7 @@ def _line(made: Decision) -> str:
 def _print_json(record: RecordFile, decisions: tuple[Decision, ...], said: list[str]) -> None:
     from dataclasses import asdict
 
-    from dosecalc.report.record import to_json
+    from dosecalc.cli._say import say_json
 
     shown = {
         "record": str(record.path),
@@ -158,4 +161,4 @@ def _print_json(record: RecordFile, decisions: tuple[Decision, ...], said: list[
         "bound": bool(decisions),
         "altered": said,
     }
-    click.echo(to_json(shown), nl=False)
+    say_json(shown)

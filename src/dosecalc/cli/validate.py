@@ -137,11 +137,10 @@ def _compare(short: str, options: CalcOptions, stages: Stages) -> Comparison:
 def _show(
     done: list[Comparison], water: WaterCheck | None, options: CalcOptions, as_json: bool
 ) -> None:
-    import json
     from dataclasses import asdict
 
     from dosecalc.cli._engine import engine_settings
-    from dosecalc.cli._show import console
+    from dosecalc.cli._say import say, say_json, show
     from dosecalc.report.tables import agreement_table
 
     settings = asdict(engine_settings(options))
@@ -161,17 +160,18 @@ def _show(
         ]
         record = {"engine": options.engine, "grid_mm": options.grid_mm, "settings": settings}
         through_ct = None if water is None else asdict(water) | {"within": water.within}
-        click.echo(json.dumps({**record, "cases": cases, "ct_water": through_ct}, indent=1))
+        say_json({**record, "cases": cases, "ct_water": through_ct})
         return
     if water is not None:
-        click.echo(water.sentence)
+        say(water.sentence)
     if not done:
         return
-    console().print(agreement_table(done))
-    click.echo(_LEGEND)
+    show(agreement_table(done))
+    for line in _LEGEND.split("\n"):
+        say(line)
     for source in dict.fromkeys(one.case.tolerance.source for one in done):
-        click.echo(f"- {source}")
+        say(f"- {source}")
     for one in done:
         for caution in one.cautions:
-            click.echo(f"- {one.case.name}: {caution}")
-    click.echo(f"Calculated with the engine {options.engine}, {settings}")
+            say(f"- {one.case.name}: {caution}")
+    say(f"Calculated with the engine {options.engine}, {settings}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dosecalc.cli._list import COLUMNS, Column
+from dosecalc.cli._say import say
 from dosecalc.cli.verify import verify
 
 if TYPE_CHECKING:
@@ -90,15 +91,15 @@ def verify_list(
     if out is None and not check:
         raise InputError("--out is needed: the folder of the results")
     for line in same_twice(jobs):
-        click.echo(f"look again: {line}", err=True)
+        say(f"look again: {line}", err=True)
     refused = refuse_early(jobs, _read if check else _look)
     if out is None or check:
         names = f": {', '.join(refused)}" if refused else ""
-        click.echo(f"{len(jobs.jobs)} cases were read: {len(refused)} would be refused{names}")
+        say(f"{len(jobs.jobs)} cases were read: {len(refused)} would be refused{names}")
         return _REFUSED if refused else 0
     code, rows = run_night(night, jobs, out, force=force)
     _show(jobs, rows)
-    click.echo(f"{out / SUMMARY}, {out / ATTENTION}")
+    say(f"{out / SUMMARY}, {out / ATTENTION}")
     return code
 
 
@@ -195,7 +196,7 @@ def _read(job: Job) -> None:
         found = find_reference(prepared.case, prepared.plan, options.reference)
         if found.dose is None:
             said += ", but there is no dose to compare with: it will be a REVIEW"
-    click.echo(f"{job.name}: {said}", err=True)
+    say(f"{job.name}: {said}", err=True)
 
 
 def _show(jobs: CaseList, rows: dict[str, Row]) -> None:
@@ -204,11 +205,11 @@ def _show(jobs: CaseList, rows: dict[str, Row]) -> None:
     for job in jobs.jobs:
         found.setdefault(str(rows[job.name].get("outcome", "not begun")), []).append(job.name)
     counts = ", ".join(f"{len(names)} {word}" for word, names in found.items() if names)
-    click.echo(f"{len(jobs.jobs)} cases: {counts}")
+    say(f"{len(jobs.jobs)} cases: {counts}")
     for word in _ORDER[:-1]:
         for name in found[word]:
             row = rows[name]
             why = str(row.get("error") or row.get("worst_rule") or "")
             if row.get("gamma_percent") not in (None, ""):
                 why += f"; gamma {row['gamma_percent']} %, largest {row['largest_percent']} %"
-            click.echo(f"  {word:<8} {name}: {why}")
+            say(f"  {word:<8} {name}: {why}")

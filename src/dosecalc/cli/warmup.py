@@ -26,6 +26,7 @@ def warmup(progress: bool) -> int:
     from dosecalc.cli._examine import VerifyOptions
     from dosecalc.cli._options import CalcOptions
     from dosecalc.cli._phantom_case import ThoraxPlan, write_thorax_patient
+    from dosecalc.cli._say import say
     from dosecalc.cli._show import Stages
     from dosecalc.cli._verify import verify_case
 
@@ -50,5 +51,5 @@ def warmup(progress: bool) -> int:
         checked = VerifyOptions((patient,), reference=place / "out0" / "RTDOSE.dcm")
         (place / "verification").mkdir()
         verify_case(checked, place / "verification", stages)
-    click.echo(f"compiled and kept, {time.perf_counter() - start:.1f} s")
+    say(f"compiled and kept, {time.perf_counter() - start:.1f} s")
     return 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dosecalc.report._letters import printed_text
+
 __all__ = ["drawn"]
 
 _MOST_LETTERS = 40
@@ -11,9 +13,10 @@ def drawn(name: str, most: int = _MOST_LETTERS) -> str:
     """Return a name in one line of at most `most` letters that matplotlib takes as it is.
 
     It takes text between two dollar signs for mathematics, leaves what begins with an underscore
-    out of a legend, and needs minutes for ten thousands of letters.
+    out of a legend, and needs minutes for ten thousands of letters. What cannot be seen, and
+    letters that the font lacks, are escapes.
     """
-    text = " ".join("".join(c if c.isprintable() else " " for c in name[: 10 * most]).split())
+    text = printed_text(name[: 10 * most])
     if len(text) > most:
         text = text[: most - 3] + "..."
     # A space of no width: the name stays whole.

@@ -19,6 +19,7 @@ import numpy as np
 from dosecalc import __version__
 from dosecalc.model import Grid, Plan
 from dosecalc.report.result import Result, StructureResult
+from dosecalc.text import json_text
 
 __all__ = [
     "NOT_CHECKED",
@@ -122,7 +123,8 @@ def run_record(
 
 def to_json(record: Mapping[str, Any]) -> str:
     """Return a record as text, one entry a line, numbers with all their digits."""
-    return json.dumps(record, indent=1, default=_plain, allow_nan=False, ensure_ascii=False) + "\n"
+    text = json.dumps(record, indent=1, default=_plain, allow_nan=False, ensure_ascii=False)
+    return f"{json_text(text)}\n"
 
 
 def file_sha256(path: Path) -> str:

@@ -6,14 +6,70 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.box import SIMPLE
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
 from dosecalc.report.result import Result
+from dosecalc.text import CELL, NAME, terminal_text
 from dosecalc.verify.agreement import Agreement
 from dosecalc.verify.reference import Extract, ReferenceCase
 
-__all__ = ["Comparison", "agreement_table", "dose_table", "fact_table", "structure_table"]
+__all__ = [
+    "Comparison",
+    "TextTable",
+    "agreement_table",
+    "dose_table",
+    "fact_table",
+    "structure_table",
+]
+
+# Of a column that may wrap, so many characters are kept side by side.
+_LEAST = 12
+# Space and line between columns.
+_BETWEEN = 3
+
+
+class TextTable(Table):
+    """A table for the terminal whose cells may hold anything: they are shown and never obeyed.
+
+    Parameters
+    ----------
+    title : str
+    """
+
+    def __init__(self, title: str = "") -> None:
+        super().__init__(
+            title=Text(terminal_text(title, CELL)) if title else None, title_justify="left",
+            title_style="bold", box=SIMPLE, pad_edge=False, padding=(0, 1), expand=False,
+        )  # fmt: skip
+
+    def head(
+        self, *headings: str, numeric: bool = False, bold: bool = False, whole: bool = False
+    ) -> None:
+        """Add columns; those of numbers and whole ones stay on one line, others may wrap."""
+        for heading in headings:
+            lines = "\n".join(terminal_text(line, NAME) for line in heading.split("\n"))
+            self.add_column(
+                Text(lines), justify="right" if numeric else "left", no_wrap=numeric or whole,
+                style="bold" if bold else None, overflow="fold",
+            )  # fmt: skip
+
+    def put(self, *cells: str) -> None:
+        """Add a row; the first cell is a name."""
+        longest = (NAME, *[CELL] * len(cells))
+        texts = (terminal_text(cell, most) for cell, most in zip(cells, longest, strict=False))
+        self.add_row(*(Text(text) for text in texts))
+
+    def widths(self) -> tuple[int, int]:
+        """Return the width below which cells would be lost, and the one above which none wraps."""
+        least = most = 0
+        for column in self.columns:
+            texts = [str(column.header), *(str(cell) for cell in column.cells)]
+            wide = max(cell_len(line) for text in texts for line in text.split("\n"))
+            most += wide + _BETWEEN
+            least += (wide if column.no_wrap else min(wide, _LEAST)) + _BETWEEN
+        return least, most
 
 
 @dataclass(frozen=True)
@@ -27,20 +83,20 @@ class Comparison:
     cautions: tuple[str, ...] = ()
 
 
-def fact_table(rows: Iterable[tuple[str, str]], title: str = "") -> Table:
+def fact_table(rows: Iterable[tuple[str, str]], title: str = "") -> TextTable:
     """Two columns: topic and sentence; a topic is not repeated on the lines after it."""
-    table = _table(title)
+    table = TextTable(title)
     table.show_header = False
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    table.head("", bold=True, whole=True)
+    table.head("")
     last = ""
     for topic, sentence in rows:
-        table.add_row("" if topic == last else topic, Text(sentence))
+        table.put("" if topic == last else topic, sentence)
         last = topic
     return table
 
 
-def dose_table(result: Result) -> Table:
+def dose_table(result: Result) -> TextTable:
     """Maximum, isocentre and what 100 % is."""
     dose = result.dose
     highest, place = result.maximum
@@ -74,23 +130,22 @@ def _position(point: tuple[float, float, float]) -> str:
     return "x {:.1f}, y {:.1f}, z {:.1f} mm".format(*point)
 
 
-def structure_table(result: Result) -> Table:
+def structure_table(result: Result) -> TextTable:
     """D98, D50, D2 and mean of every structure, in the unit of the dose."""
-    table = _table("structures")
-    table.add_column("structure", style="bold", overflow="fold")
-    for heading in ("cm3", "D98", "D50", "D2", "mean", "max"):
-        table.add_column(f"{heading} Gy" if heading != "cm3" else heading, justify="right")
+    table = TextTable("structures")
+    table.head("structure", bold=True)
+    table.head("cm3", *(f"{h} Gy" for h in ("D98", "D50", "D2", "mean", "max")), numeric=True)
     if any(one.remark for one in result.structures):
-        table.add_column("remark", overflow="fold")
+        table.head("remark")
     for one in result.structures:
         if one.dvh is None:
-            table.add_row(one.structure.name, *["-"] * 6, "outside the dose grid")
+            table.put(one.structure.name, *["-"] * 6, "outside the dose grid")
             continue
         dvh = one.dvh
         doses = (*(dvh.dose_at_volume(v) for v in (98, 50, 2)), dvh.mean_gy, dvh.maximum_gy)
         share = 100 * dvh.outside_cm3 / dvh.total_cm3
         remark = "" if dvh.is_complete else f"without {share:.1f} % outside the grid"
-        table.add_row(
+        table.put(
             one.structure.name,
             f"{dvh.total_cm3:.1f}",
             *(f"{d:.2f}" for d in doses),
@@ -99,15 +154,15 @@ def structure_table(result: Result) -> Table:
     return table
 
 
-def agreement_table(comparisons: Sequence[Comparison]) -> Table:
+def agreement_table(comparisons: Sequence[Comparison]) -> TextTable:
     """Differences d and the reference's standard deviation s, % of its maximum on the axis.
 
     Gamma columns are the share of points that pass, %. The verdict stands on the two
     columns that take 2 s off every difference.
     """
-    table = _table("against EGSnrc, absolute")
-    table.add_column("case", style="bold", overflow="fold")
-    for heading in (
+    table = TextTable("against EGSnrc, absolute")
+    table.head("case", bold=True)
+    table.head(
         "|d|\nmax",
         "less\n2s",
         "d\nmean",
@@ -116,12 +171,12 @@ def agreement_table(comparisons: Sequence[Comparison]) -> Table:
         "gamma\naxis",
         "gamma\nacross",
         "gamma\nless 2s",
-    ):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("", justify="left", no_wrap=True)
+        numeric=True,
+    )
+    table.head("")
     for one in comparisons:
         a = one.agreement
-        table.add_row(
+        table.put(
             one.case.name,
             f"{a.axis_largest_percent:.2f}",
             f"{a.axis_beyond_noise_percent:.2f}",
@@ -134,10 +189,3 @@ def agreement_table(comparisons: Sequence[Comparison]) -> Table:
             "ok" if a.within else "NOT OK",
         )
     return table
-
-
-def _table(title: str) -> Table:
-    return Table(
-        title=title or None, title_justify="left", title_style="bold", box=SIMPLE, pad_edge=False,
-        padding=(0, 1), expand=False,
-    )  # fmt: skip

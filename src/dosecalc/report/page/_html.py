@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from html import escape
 from typing import Any
+
+from dosecalc.text import html_text
 
 __all__ = ["Html", "element", "joined", "json_block"]
 
@@ -20,7 +21,7 @@ class Html(str):
 
 
 def element(name: str, /, *children: str, **attributes: str | bool | None) -> Html:
-    """Return one element; children that are not `Html` are escaped, and so is every attribute.
+    """Return one element; children that are not `Html` are cleaned and escaped, as every attribute.
 
     Underscores in names of attributes stand for hyphens, one at the end for nothing
     (``class_``, ``data_word``); True gives a bare attribute, False and None none.
@@ -30,7 +31,7 @@ def element(name: str, /, *children: str, **attributes: str | bool | None) -> Ht
         if value is None or value is False:
             continue
         bare = key.rstrip("_").replace("_", "-")
-        given += f" {bare}" if value is True else f' {bare}="{escape(value, quote=True)}"'
+        given += f" {bare}" if value is True else f' {bare}="{html_text(value)}"'
     if name in _VOID:
         return Html(f"<{name}{given}>")
     return Html(f"<{name}{given}>{joined(children)}</{name}>")
@@ -38,7 +39,7 @@ def element(name: str, /, *children: str, **attributes: str | bool | None) -> Ht
 
 def joined(children: Iterable[str]) -> Html:
     """Put pieces behind one another, escaping those that are not HTML."""
-    return Html("".join(c if isinstance(c, Html) else escape(c, quote=False) for c in children))
+    return Html("".join(c if isinstance(c, Html) else html_text(c) for c in children))
 
 
 def json_block(identity: str, values: Any) -> Html:
@@ -46,4 +47,4 @@ def json_block(identity: str, values: Any) -> Html:
     text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character, code in _IN_SCRIPT.items():
         text = text.replace(character, code)
-    return Html(f'<script type="application/json" id="{escape(identity)}">{text}</script>')
+    return Html(f'<script type="application/json" id="{html_text(identity)}">{text}</script>')

@@ -18,6 +18,7 @@ from dosecalc.report.page.tables import Cell, Table
 from dosecalc.report.page.viewer import bev_html, viewer_data, viewer_html
 from dosecalc.report.page.words import LANGUAGES, Words, load_words
 from dosecalc.report.record import to_json
+from dosecalc.text import name_text
 from dosecalc.verify.outcome import Outcome
 from dosecalc.verify.verification import Verification
 
@@ -77,7 +78,7 @@ def page_text(v: Verification, language: str = "en") -> str:
         element("meta", http_equiv="Content-Security-Policy", content=policy),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="referrer", content="no-referrer"),
-        element("title", words("topic_line", topic=v.label, text=verdict)),
+        element("title", words("topic_line", topic=name_text(v.label), text=verdict)),
         element("style", Html(style)),
     )
     every = [load_words(one) for one in LANGUAGES]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dosecalc import __version__
@@ -14,6 +14,7 @@ from dosecalc.report.page.origin import calculated_on, footer_files
 from dosecalc.report.page.tables import Table, all_tables, is_judged
 from dosecalc.report.page.words import Words
 from dosecalc.report.verification_json import gamma_is_capped
+from dosecalc.text import CELL, LINE, shortened, visible
 from dosecalc.verify.gamma import GammaResult
 from dosecalc.verify.outcome import Finding, Outcome
 from dosecalc.verify.verification import Largest, Verification
@@ -70,10 +71,21 @@ class Contents:
     written: datetime | None
 
 
-def contents_of(verification: Verification, words: Words) -> Contents:
-    """Put a verification into words."""
+def contents_of(
+    verification: Verification, words: Words, shown: Callable[[str, int], str] | None = None
+) -> Contents:
+    """Put a verification into words.
+
+    Parameters
+    ----------
+    verification : Verification
+    words : Words
+    shown : callable(text, longest) -> str, optional
+        Makes text from files fit for where it is shown; `dosecalc.text.visible` if left out.
+    """
     v, outcome = verification, verification.outcome
-    return Contents(
+    clean = shown or _visible
+    said = Contents(
         title=v.label,
         identity=identity(v, words),
         outcome=outcome,
@@ -90,6 +102,32 @@ def contents_of(verification: Verification, words: Words) -> Contents:
         files=footer_files(v, words),
         written=calculated_on(v),
     )
+    return replace(
+        said,
+        title=clean(said.title, CELL),
+        identity=tuple(clean(part, CELL) for part in said.identity),
+        objections=tuple(clean(line, LINE) for line in said.objections),
+        largest=tuple(clean(line, LINE) for line in said.largest),
+        facts=tuple(replace(f, lines=tuple(clean(x, LINE) for x in f.lines)) for f in said.facts),
+        tables={key: _clean_table(one, clean) for key, one in said.tables.items()},
+        lists={
+            key: replace(one, lines=tuple(clean(line, LINE) for line in one.lines))
+            for key, one in said.lists.items()
+        },
+        files=clean(said.files, LINE),
+    )
+
+
+def _visible(text: str, longest: int) -> str:
+    return shortened(visible(text), longest)
+
+
+def _clean_table(table: Table, clean: Callable[[str, int], str]) -> Table:
+    rows = tuple(
+        tuple(cell if isinstance(cell, Outcome) else clean(cell, CELL) for cell in row)
+        for row in table.rows
+    )
+    return replace(table, note=clean(table.note, LINE), rows=rows)
 
 
 def _counts(findings: Sequence[Finding], words: Words) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from dosecalc.report.page._html import Html, element
 from dosecalc.report.page.viewer import Drawn, drawn_structures, toggles_html
 from dosecalc.report.page.words import Words
+from dosecalc.text import name_text
 from dosecalc.verify.dvh import Dvh
 from dosecalc.verify.verification import Verification
 
@@ -142,7 +143,7 @@ def _curve(one: Drawn, most: float) -> Html:
         lines.append(element("circle", cx=_n(x), cy=_n(y), r="9", stroke=one.colour, class_="mark"))
         lines.append(element("text", str(one.number), x=_n(x), y=_n(y + 4), class_="mark"))
     return element(
-        "g", element("title", one.row.structure.name), *lines,
+        "g", element("title", name_text(one.row.structure.name)), *lines,
         data_curve=str(one.number), class_=None if one.shown else "off",
     )  # fmt: skip
 

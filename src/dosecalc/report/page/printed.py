@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
-import matplotlib
 from fpdf import FPDF
 from fpdf.enums import TableBordersLayout, WrapMode, XPos, YPos
 from fpdf.fonts import FontFace
 
+from dosecalc.report._letters import font_file, printed_text
 from dosecalc.report.page.contents import Contents, Fact, Listing, contents_of
 from dosecalc.report.page.picture import draw_comparison
 from dosecalc.report.page.tables import Column, Table
@@ -34,7 +34,6 @@ _SIZES = (7.5, 7.0, 6.5, 6.0, 5.5, 5.0)
 """Sizes of letters in tables: the first at which no word has to be broken."""
 _LONG_WORD = 45.0
 """Words longer than this (hashes, file names) may be broken, mm."""
-_LONGEST_CELL = 600
 _SHORT_TABLE = 25
 _LONG_TABLES = ("rules",)
 # Where the record states no time; equal verifications give equal files.
@@ -57,7 +56,7 @@ def write_pdf(verification: Verification, path: Path | str, language: str = "en"
 def pdf_bytes(v: Verification, language: str = "en") -> bytes:
     """Return the printable report; equal verifications give equal bytes."""
     words = load_words(language)
-    said = contents_of(v, words)
+    said = contents_of(v, words, printed_text)
     pdf = Paper(said, words)
     _first_page(pdf, said, words)
     _numbered_table(pdf, said.tables["rules"], words)
@@ -75,9 +74,8 @@ class Paper(FPDF):
 
     def __init__(self, said: Contents, words: Words) -> None:
         super().__init__(format="A4")
-        fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-        self.add_font(_FONT, "", fonts / "DejaVuSans.ttf")
-        self.add_font(_FONT, "B", fonts / "DejaVuSans-Bold.ttf")
+        self.add_font(_FONT, "", font_file())
+        self.add_font(_FONT, "B", font_file("DejaVuSans-Bold"))
         self.set_creation_date(_aware(said.written))
         self.set_title(words("topic_line", topic=said.title, text=said.verdict))
         self.set_lang(words.language)
@@ -289,7 +287,7 @@ def _used(table: Table) -> list[int]:
 
 
 def _text(cell: str | Outcome, words: Words) -> str:
-    """Write a cell; a text that would fill a page is cut, the page on screen has all of it."""
+    """Write a cell."""
     if isinstance(cell, Outcome):
         return words(f"outcome_{cell.name.lower()}")
-    return cell if len(cell) <= _LONGEST_CELL else f"{cell[:_LONGEST_CELL]}\u2026"
+    return cell

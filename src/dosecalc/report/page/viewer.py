@@ -15,6 +15,7 @@ from dosecalc.report.page._html import Html, element
 from dosecalc.report.page.difference_colours import DIFFERENCE_STOPS, MARK_PERCENT, SCALE_PERCENT
 from dosecalc.report.page.volumes import display_grid, packed_structure, packed_volumes
 from dosecalc.report.page.words import LANGUAGES, Words, load_words
+from dosecalc.text import name_text
 from dosecalc.verify.verification import StructureRow, Verification
 
 __all__ = ["Drawn", "bev_html", "drawn_structures", "toggles_html", "viewer_data", "viewer_html"]
@@ -89,7 +90,7 @@ def viewer_data(v: Verification, language: str) -> dict[str, Any]:
         },
         "structures": [
             {
-                "name": one.row.structure.name,
+                "name": name_text(one.row.structure.name),
                 "number": one.number,
                 "kind": one.row.kind,
                 "colour": one.colour,
@@ -119,7 +120,7 @@ def _beam(beam: Beam, position: PatientPosition) -> dict[str, Any]:
     boundaries = beam.leaf_boundaries
     return {
         "number": beam.number,
-        "name": beam.name,
+        "name": name_text(beam.name),
         "mu": beam.mu,
         "sad": beam.sad_mm,
         "axis": beam.leaf_axis,
@@ -266,7 +267,7 @@ def toggles_html(v: Verification, words: Words) -> Html:
             "label",
             element("input", type="checkbox", data_structure=str(one.number), checked=one.shown),
             _swatch(one.colour),
-            f"{one.number} {one.row.structure.name}",
+            f"{one.number} {name_text(one.row.structure.name)}",
         )
         for one in drawn_structures(v)
     )
@@ -287,7 +288,7 @@ def bev_html(v: Verification, words: Words) -> Html:
     if not v.plan.beams:
         return element("section", _worded("p", "bev_none", words), id="bev")
     options = (
-        element("option", f"{beam.number} {beam.name}", value=str(n))
+        element("option", f"{beam.number} {name_text(beam.name)}", value=str(n))
         for n, beam in enumerate(v.plan.beams)
     )
     return element(

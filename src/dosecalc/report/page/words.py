@@ -17,6 +17,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from dosecalc.errors import InputError
+from dosecalc.text import CELL, shortened, visible
 
 __all__ = ["LANGUAGES", "Words", "load_words"]
 
@@ -103,7 +104,8 @@ class Words:
 
     def sentence(self, text: str) -> str:
         """Translate a sentence of the program's own."""
-        return _translated(self.language, text) if self.patterns else text
+        shown = shortened(visible(text), CELL)
+        return _translated(self.language, shown) if self.patterns else shown
 
     def rule(self, name: str) -> str:
         """Name of a rule; of "gamma, monte-carlo" the first part is translated."""
