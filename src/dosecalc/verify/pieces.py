@@ -35,8 +35,8 @@ class Piece(NamedTuple):
 
 
 def largest_piece(chosen: NDArray[np.bool_], grid: Grid) -> Piece:
-    """Return the largest piece whose voxels share faces."""
-    pieces, count = label(chosen)
+    """Return the largest piece whose voxels share faces, edges or corners."""
+    pieces, count = label(chosen, np.ones((3, 3, 3)))
     if not count:
         return Piece(0.0, grid.origin, np.zeros(grid.shape, dtype=bool))
     sizes = np.bincount(pieces.ravel())[1:]

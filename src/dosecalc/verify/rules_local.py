@@ -28,8 +28,8 @@ __all__ = [
 FEWEST = 20
 """A rule on the distribution wants so many voxels to look at."""
 
-# Differences of this share of the prescription or more are large wherever they are.
-_LARGE_PERCENT = 10.0
+# A tenth of the prescription is large wherever it is; right doses differ by up to 2 % of it.
+_LARGE_PERCENT = 8.0
 # Of the dose at the place itself; of the prescription, below which a difference does not matter.
 _OWN_PERCENT, _LEAST_PERCENT = 10.0, 3.0
 # A difference that a shift of this size explains is one of place, which gamma judges.
@@ -70,9 +70,9 @@ def large_findings(
     counts: NDArray[np.bool_],
     tolerances: Tolerances,
 ) -> list[Finding]:
-    """Find the largest connected piece in which doses differ by a tenth of the prescription.
+    """Find the largest connected piece in which doses differ by nearly a tenth of the prescription.
 
-    No voxel of a noisy or coarse dose differs by so much, but at the surface.
+    Of a noisy or coarse dose single voxels differ by so much, and none beside each other.
 
     Parameters
     ----------
