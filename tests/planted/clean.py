@@ -11,6 +11,7 @@ from scipy.ndimage import map_coordinates
 from scipy.special import erfc
 
 from dosecalc.model import Dose, Grid, Prescription
+from dosecalc.verify.convention import in_the_other
 from dosecalc.verify.dvh import structure_dvh
 from dosecalc.verify.evidence import Evidence
 from tests.planted.doses import ball, drawn, prescribed, target_of
@@ -69,6 +70,17 @@ def on_voxels(size_mm: float | None, offset: float = 0.0) -> Change:
         gray = map_coordinates(dose.gray.astype(np.float64), at, order=3, mode="nearest")
         new = gray.clip(0).astype(np.float32)
         return replace(evidence, reference=replace(dose, grid=grid, gray=new))
+
+    return change
+
+
+def to_water(said: str) -> Change:
+    """Dose to water, whether the file says so or not ("unknown")."""
+
+    def change(evidence: Evidence) -> Evidence:
+        assert evidence.reference is not None
+        turned = in_the_other(evidence.reference, evidence.phantom)
+        return replace(evidence, reference=replace(turned, dose_to=said))
 
     return change
 
@@ -160,6 +172,8 @@ CLEAN = (
     Clean("voxels of 2 mm", on_voxels(2.0), ("thorax",)),
     Clean("voxels of 3 mm", on_voxels(3.0), ("thorax", "lung")),
     Clean("grid a third of a voxel off", on_voxels(None, 1 / 3)),
+    Clean("dose to water, which the file does not say", to_water("unknown")),
+    Clean("dose to water, which the file says", to_water("water"), ("thorax",)),
     Clean("stored in 16 bits", in_sixteen_bits, ("lung",)),
     Clean("a simultaneous boost", boosted, ("thorax", "lung")),
     Clean("a target of 2 cm3", small_target),

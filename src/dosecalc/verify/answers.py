@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import MappingProxyType
 
 from dosecalc.verify.evidence import Evidence
 from dosecalc.verify.outcome import Finding, Outcome
@@ -11,27 +10,24 @@ from dosecalc.verify.rules_inputs import says_scanner
 
 __all__ = ["inputs_without_answer", "without_answer"]
 
-_OF_THE_PLAN = MappingProxyType(
-    {
-        "prescription": "no calculated dose of what is prescribed is known",
-        "closure": "prescription and beam doses are not stated at one and the same point",
-        "beam dose": "the plan states no dose of a beam at a point",
-        "hand check": "no beam has a dose by tables that can be judged",
-    }
+# Rule, and why it judged nothing.
+_OF_THE_PLAN = (
+    "prescription: no calculated dose of what is prescribed is known",
+    "closure: prescription and beam doses are not stated at one and the same point",
+    "beam dose: the plan states no dose of a beam at a point",
+    "hand check: no beam has a dose by tables that can be judged",
 )
-_OF_A_REFERENCE = MappingProxyType(
-    {
-        "local difference": "too few points lie where it looks",
-        "large difference": "too few points lie where it looks",
-        "local dose": "too few points lie where it looks",
-        "target part": "no target is known in both doses, or too few points lie where it looks",
-        "dose in flat regions": "too few points lie where it looks",
-        "displacement": "too few points lie where it looks",
-        "target mean": "no target is known in both doses",
-        "organ dose": "no structure but targets is known in both doses",
-        "point dose": "no isocentre or prescription point is known in both doses",
-        "reference against plan": "the plan states no dose to hold the reference against",
-    }
+_OF_A_REFERENCE = (
+    "local difference: too few points lie where it looks",
+    "large difference: too few points lie where it looks",
+    "local dose: too few points lie where it looks",
+    "target part: no target is known in both doses, or too few points lie where it looks",
+    "dose in flat regions: too few points lie where it looks",
+    "displacement: too few points lie where it looks",
+    "target mean: no target is known in both doses",
+    "organ dose: no structure but targets is known in both doses",
+    "point dose: no isocentre or prescription point is known in both doses",
+    "reference against plan: the plan states no dose to hold the reference against",
 )
 
 
@@ -45,8 +41,8 @@ def without_answer(findings: Iterable[Finding], *, compared: bool) -> tuple[str,
         Whether there is a reference; without one a finding says that nothing was compared.
     """
     judged = {one.rule for one in findings if one.judged or one.outcome is not Outcome.PASS}
-    asked = {**_OF_THE_PLAN, **(_OF_A_REFERENCE if compared else {})}
-    return tuple(f"{rule}: {reason}" for rule, reason in asked.items() if rule not in judged)
+    asked = (*_OF_THE_PLAN, *(_OF_A_REFERENCE if compared else ()))
+    return tuple(line for line in asked if line.partition(":")[0] not in judged)
 
 
 def inputs_without_answer(evidence: Evidence) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dosecalc.model import Dose
 from dosecalc.patient.coverage import holds
+from dosecalc.verify.convention import is_doubtful
 from dosecalc.verify.difference import dose_difference, on_grid
 from dosecalc.verify.evidence import Evidence
 from dosecalc.verify.gamma import GammaCriteria, GammaResult, gamma_index
@@ -62,7 +63,7 @@ def _difference(
     compact bone and in air. Unless both doses say the same, a reference between the two is right.
     """
     given, calculated = reference.gray.astype(np.float64), evidence.calculated
-    if calculated.dose_to == reference.dose_to != "unknown":
+    if not is_doubtful(calculated, reference):
         return found - given
     ratio = stopping_ratio(evidence.phantom, reference.grid)
     other = found * ratio if calculated.dose_to == "medium" else found / ratio

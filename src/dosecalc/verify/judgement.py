@@ -25,6 +25,7 @@ from dosecalc.verify.comparison import (
     places_of,
     threshold,
 )
+from dosecalc.verify.convention import like_with_like
 from dosecalc.verify.evidence import Evidence
 from dosecalc.verify.gamma import GammaResult
 from dosecalc.verify.mu_check import HandDose
@@ -73,6 +74,7 @@ def judge(
     DosecalcError
         The doses cannot be compared (no overlap, different units).
     """
+    evidence = like_with_like(evidence)
     plan, calculated, reference = evidence.plan, evidence.calculated, evidence.reference
     if calculated.unit != "Gy" or (reference is not None and reference.unit != "Gy"):
         raise InputError("a plan can be verified in Gy only; choose a machine with a calibration")
@@ -216,7 +218,7 @@ def _compared(
     fitted, not_fitted = _single_beams(evidence, prescribed, tolerances, places)
     findings = [
         rules.gamma_finding(gamma, tolerances),
-        *rules_local.local_findings(gamma, places.deep, tolerances),
+        *rules_local.local_findings(gamma, places.deep, tolerances, places.difference),
         *_where(evidence, reference, prescribed, tolerances, places),
         *flat,
         *fitted,

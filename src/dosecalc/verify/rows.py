@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dosecalc.errors import DosecalcError, GeometryError
 from dosecalc.model import Beam, Dose, Plan, Structure
+from dosecalc.verify.convention import in_the_other, is_doubtful
 from dosecalc.verify.dvh import Dvh, structure_dvh
 from dosecalc.verify.evidence import Evidence, beam_point, dose_at
 from dosecalc.verify.indices import PlanIndices, plan_indices
@@ -16,17 +18,47 @@ __all__ = ["beam_rows", "by_hand", "kind_of", "point_rows", "structure_rows"]
 
 Point = tuple[float, float, float]
 
+# Doses this far apart may be dose to water and dose to medium.
+_APART = 0.02
+_NOT_SAID = (
+    "the reference does not say whether it is dose to water or to medium, which matters here"
+)
 _TARGETS = ("GTV", "CTV", "PTV")
 
 
 def structure_rows(evidence: Evidence) -> tuple[StructureRow, ...]:
     """Histograms of every structure that is drawn."""
     spacing = None if evidence.ct is None else evidence.ct.grid.spacing[2]
-    return tuple(
+    rows = tuple(
         _row(structure, evidence, spacing)
         for structure in evidence.structures or ()
         if not structure.is_empty
     )
+    apart = [row for row in rows if _is_apart(row)]
+    if not apart or not is_doubtful(evidence.calculated, evidence.reference):
+        return rows
+    other = in_the_other(evidence.calculated, evidence.phantom)
+    return tuple(
+        replace(
+            row,
+            otherwise=structure_dvh(row.structure, other, plane_spacing=spacing),
+            remark=row.remark or _NOT_SAID,
+        )
+        if any(row is one for one in apart)
+        else row
+        for row in rows
+    )
+
+
+def _is_apart(row: StructureRow) -> bool:
+    """Whether doses of a structure differ by so much that it may matter what they are to."""
+    if row.reference is None or row.calculated is None:
+        return False
+    pairs = (
+        (getattr(row.reference, name), getattr(row.calculated, name))
+        for name in ("mean_gy", "near_minimum_gy", "median_gy", "near_maximum_gy")
+    )
+    return any(abs(other - one) > _APART * max(one, other) for one, other in pairs)
 
 
 def _row(structure: Structure, evidence: Evidence, spacing: float | None) -> StructureRow:

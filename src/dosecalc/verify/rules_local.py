@@ -38,7 +38,10 @@ _TARGET_PERCENTS = (3.0, 5.0)
 
 
 def local_findings(
-    gamma: GammaResult, deep: NDArray[np.bool_], tolerances: Tolerances
+    gamma: GammaResult,
+    deep: NDArray[np.bool_],
+    tolerances: Tolerances,
+    difference: NDArray[np.float64] | None = None,
 ) -> list[Finding]:
     """Find the largest connected piece of the patient in which gamma is at its cap.
 
@@ -49,10 +52,16 @@ def local_findings(
     ----------
     deep : (nz, ny, nx) bool
         Points that are looked at; at the surface the sizes of voxels alone make a difference.
+    difference : (nz, ny, nx), Gy, or None
+        See `large_findings`: where it is too small for so high a gamma, gamma compared dose to
+        water with dose to medium.
     """
     if np.count_nonzero(deep & ~np.isnan(gamma.gamma)) < FEWEST:
         return []
     capped = deep & (gamma.gamma >= gamma.criteria.max_gamma * (1 - 1e-6))
+    if difference is not None and not gamma.criteria.local:
+        least = gamma.criteria.max_gamma * gamma.criteria.dose_percent / 100 * gamma.normalisation
+        capped &= ~(np.abs(difference) < 0.99 * least)
     piece = largest_piece(capped, gamma.grid)
     sentence = f"no point below 2 cm has a gamma of {gamma.criteria.max_gamma:g} or more"
     if piece.cm3:

@@ -20,17 +20,30 @@ def target_findings(rows: Iterable[StructureRow], tolerances: Tolerances) -> lis
     for row in rows:
         if row.kind != "target" or row.reference is None or row.calculated is None:
             continue
-        name, a, b = row.structure.name, row.reference, row.calculated
-        for limit, what, one, other in (
-            ("target_mean", "mean", a.mean_gy, b.mean_gy),
-            ("target_d98", "D98", a.near_minimum_gy, b.near_minimum_gy),
-            ("target_d50", "D50", a.median_gy, b.median_gy),
-            ("target_d2", "D2", a.near_maximum_gy, b.near_maximum_gy),
+        name = row.structure.name
+        for limit, what, quantity in (
+            ("target_mean", "mean", "mean_gy"),
+            ("target_d98", "D98", "near_minimum_gy"),
+            ("target_d50", "D50", "median_gy"),
+            ("target_d2", "D2", "near_maximum_gy"),
         ):
+            one, other = getattr(row.reference, quantity), nearest_dose(row, quantity)
             percent = 100 * (other / one - 1) if one > 0 else float("nan")
             sentence = f"{name}: {what} {other:.2f} Gy, reference {one:.2f} Gy ({percent:+.1f} %)"
             findings.append(tolerances.limits[limit].finding(f"target {what}", sentence, percent))
     return findings
+
+
+def nearest_dose(row: StructureRow, quantity: str) -> float:
+    """Return the calculated dose of a structure: of dose to water and to medium, the nearer.
+
+    A reference between the two is right in all that can be said, and is returned itself.
+    """
+    first = float(getattr(row.calculated, quantity))
+    if row.otherwise is None:
+        return first
+    low, high = sorted((first, float(getattr(row.otherwise, quantity))))
+    return min(max(float(getattr(row.reference, quantity)), low), high)
 
 
 def organ_findings(
@@ -48,10 +61,8 @@ def organ_findings(
     for row in rows:
         if row.kind in ("target", "external") or row.reference is None or row.calculated is None:
             continue
-        for what, one, other in (
-            ("mean", row.reference.mean_gy, row.calculated.mean_gy),
-            ("D2", row.reference.near_maximum_gy, row.calculated.near_maximum_gy),
-        ):
+        for what, quantity in (("mean", "mean_gy"), ("D2", "near_maximum_gy")):
+            one, other = getattr(row.reference, quantity), nearest_dose(row, quantity)
             percent = 100 * (other - one) / prescribed_gy
             doses = f"{row.structure.name}: {what} {other:.2f} Gy, reference {one:.2f} Gy"
             by_prescription.append(

@@ -65,6 +65,8 @@ class StructureRow:
 
     kind : {"target", "organ", "external", "other"}
     reference_fit, calculated_fit : how the doses fit a target that has a prescription
+    otherwise : the calculated dose to water where `calculated` is to medium, and the other way
+        round, where nobody says which of both the reference is and it makes a difference
     """
 
     structure: Structure
@@ -74,6 +76,7 @@ class StructureRow:
     remark: str = ""
     reference_fit: PlanIndices | None = None
     calculated_fit: PlanIndices | None = None
+    otherwise: Dvh | None = None
 
 
 @dataclass(frozen=True)
