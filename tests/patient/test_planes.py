@@ -15,6 +15,7 @@ from dosecalc.model import Contour, CtImage, Grid, PatientPosition, Structure, S
 from dosecalc.patient import outlines
 from dosecalc.patient.coverage import (
     bridged_planes,
+    corner_points,
     crossing_planes,
     holds,
     plane_gaps,
@@ -215,6 +216,14 @@ def test_points_are_held_by_the_slabs_that_volumes_are_made_of() -> None:
         assert not holds(lung, (25.0, 0.0, z))
     assert not holds(drawn([0.0]), (0.0, 0.0, 0.0))
     assert holds(drawn([0.0]), (0.0, 0.0, 1.0), plane_spacing=3.0)
+
+
+def test_margins_are_around_the_slabs_that_reach_over_missing_planes() -> None:
+    even = drawn(3.0 * np.arange(8))
+    assert len(corner_points(even)) == 8 * 180
+    target = on_one(drawn([0.0, 3.0, 6.0, 12.0, 15.0, 18.0]), 3.0)
+    heights = np.unique(corner_points(target)[:, 2])
+    np.testing.assert_allclose(heights, [0, 3, 6, 9, 12, 15, 18])
 
 
 def traced(centre: int) -> NDArray[np.float64]:

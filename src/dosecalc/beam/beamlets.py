@@ -68,7 +68,10 @@ class BeamletGrid:
 
 
 def contour_points(structure: Structure) -> NDArray[np.float64]:
-    """Corners of all contours of a structure, (n, 3) x, y, z."""
+    """Corners of all contours of a structure, (n, 3) x, y, z.
+
+    `dosecalc.patient.coverage.corner_points` also has points where a plane is missing.
+    """
     return np.concatenate(
         [np.column_stack((c.points, np.full(len(c.points), c.z))) for c in structure.contours]
     )

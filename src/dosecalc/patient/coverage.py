@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from dosecalc.core.coverage import cover_slices, edge_moments
 from dosecalc.errors import GeometryError
-from dosecalc.model import Grid, Structure
+from dosecalc.model import Contour, Grid, Structure
 from dosecalc.patient.outlines import overlaps, same_outline, signed_edges
 from dosecalc.patient.planes import contour_planes, missing_planes, plane_spacing_of, slab_bounds
 
@@ -33,6 +33,7 @@ __all__ = [
     "bridged_planes",
     "centroid",
     "contour_planes",
+    "corner_points",
     "crossing_planes",
     "holds",
     "plane_gaps",
@@ -42,6 +43,9 @@ __all__ = [
     "volume_fraction",
     "volume_outside",
 ]
+
+# A face further from its plane than this share of the slice spacing lies over a missing plane.
+_FAR_FACE = 0.8
 
 
 class SlabStack(NamedTuple):
@@ -214,6 +218,29 @@ def holds(
         du, dv = u[across] - before[0][across], v[across] - before[1][across]
         inside ^= bool(np.count_nonzero(u[across] + (y - v[across]) * du / dv > x) % 2)
     return inside
+
+
+def corner_points(structure: Structure) -> NDArray[np.float64]:
+    """Corners of all contours, (n, 3) x, y, z, mm, on their planes.
+
+    Where a plane is missing or filled they are also on the faces of the slabs that reach
+    over it, so that a margin around the points leaves no part of the structure out.
+    """
+    points = [_at(c, c.z) for c in structure.contours]
+    try:
+        stack = slab_stack(structure)
+        spacing = plane_spacing_of(stack.z, structure, None).slices
+    except GeometryError:
+        return np.concatenate(points)
+    planes = contour_planes(structure)
+    for (z, contours), faces in zip(planes, stack.bounds, strict=True):
+        far = [face for face in faces if abs(face - z) > _FAR_FACE * spacing]
+        points += [_at(c, float(face)) for face in far for c in contours]
+    return np.concatenate(points)
+
+
+def _at(contour: Contour, z: float) -> NDArray[np.float64]:
+    return np.column_stack((contour.points, np.full(len(contour.points), z)))
 
 
 def crossing_planes(structure: Structure) -> tuple[float, ...]:

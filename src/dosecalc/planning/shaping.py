@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dosecalc.beam import beam_axes
 from dosecalc.errors import InputError
 from dosecalc.model import Beam, ControlPoint, Machine, PatientPosition, Structure
-from dosecalc.patient.coverage import centroid
+from dosecalc.patient.coverage import centroid, corner_points
 
 __all__ = ["conformal_beam"]
 
@@ -91,10 +91,7 @@ def _seen_from_source(
     axes: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Corners of all contours projected on the isocentre plane, (n, 2): x and y of the leaves."""
-    corners = np.concatenate(
-        [np.column_stack((c.points, np.full(len(c.points), c.z))) for c in target.contours]
-    )
-    u, v, w = axes @ (corners - np.array(centre)).T
+    u, v, w = axes @ (corner_points(target) - np.array(centre)).T
     return np.asarray(np.column_stack((u, v)) * (sad_mm / (sad_mm + w))[:, None])
 
 
