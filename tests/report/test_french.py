@@ -50,6 +50,19 @@ NOT_OF_A_REPORT = (
 # Parts of sentences that are looked at as a whole in `COMPOSED`, words of refusals that stop the
 # run, and names of things: they stand in no report by themselves.
 NOT_SAID = {
+    "; --recorded-densities uses the 7 g/cm3 recorded with it",
+    "none is given",
+    "reference against plan",
+    "organ own dose",
+    "gamma is 7 or more in 7 cm3 in one piece, about 7",
+    "calculated less reference is 7 % of the prescription, mean of 7 cm3 in one piece beyond 7 %, "
+    "about 7",
+    "calculated less reference is 7 % of the dose there, mean of 7 cm3 in one piece beyond 7 %, "
+    "about 7",
+    "7: 7 cm3 in one piece (7 % of it) differ by more than 7 %, by 7 % on the mean, about 7",
+    "; that is the dose of one fraction",
+    "; that is the dose times the number of fractions",
+    "7 (7 % of the prescription)",
     "--reference: plan and dose are of",
     "the folder holds",
     "the CT slices are of",
@@ -229,6 +242,18 @@ COMPOSED = (
     "dose_to of the reference is water, of the evaluated dose medium",
     "files of one PatientID differ in PatientName ('A' in a, 'B' in b); the birth date agrees",
     "files of one PatientID differ in PatientSex ('F' in a, 'M' in b)",
+    "gamma is 2 or more in 1.00 cm3 in one piece, about x 1.0, y 2.0, z -3.0 mm",
+    "calculated less reference is +11 % of the prescription, mean of 2.00 cm3 in one piece beyond "
+    "10 %, about x 1.0, y 2.0, z -3.0 mm",
+    "calculated less reference is -90 % of the dose there, mean of 2.0 cm3 in one piece beyond "
+    "50 %, about x 1.0, y 2.0, z -3.0 mm",
+    "PTV: 2.00 cm3 in one piece (3.0 % of it) differ by more than 5 %, by +6.0 % on the mean, "
+    "about x 1.0, y 2.0, z -3.0 mm",
+    "the reference is 2.00 Gy (median of PTV), the plan prescribes 60 Gy (-96.7 %); that is the "
+    "dose of one fraction",
+    "LENS: D2 0.00 Gy, reference 1.00 Gy (-100.0 %, -1.00 Gy)",
+    "LENS: D2 0.00 Gy, reference 0.00 Gy (+0.00 Gy)",
+    "target part: no target is known in both doses, or too few points lie where it looks",
     "LUNG D2cc <= 20 Gy: dose at 2 cm3 of 'LUNG': 0 to 1.5 cm3 of it lie within the dose grid",
 )
 # Equal in both languages for a good reason: signs, names of things, words of DICOM.
