@@ -161,8 +161,6 @@ NOT_SAID = {
     "asking every rule",
     "calculating the dose, 7",
     "calculating parts of arcs, pencil-beam",
-    "; that is the dose of one fraction",
-    "; that is the dose times the number of fractions",
 }
 # Sentences that are put together where they are said.
 COMPOSED = (
