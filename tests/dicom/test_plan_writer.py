@@ -250,6 +250,9 @@ TURN = control_point(0.0, gantry_direction="CW")
             "full turn between two of 3",
         ),
         (replace(plan(), beams=()), "without beams"),
+        (plan(fractions=2**31), "fractions cannot be stored"),
+        (plan(beam(2**31)), "beam number 2147483648 cannot be stored"),
+        (plan(beam(energy_mv=-6.0)), "-6 MV; it must be above zero"),
     ],
 )
 def test_what_cannot_be_stored_is_refused(made: Plan, message: str) -> None:

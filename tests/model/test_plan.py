@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dosecalc.errors import InputError
-from dosecalc.model import Beam, ControlPoint, PatientPosition, Plan
+from dosecalc.model import Beam, ControlPoint, PatientPosition, Plan, Prescription
 
 START = ControlPoint(
     meterset_fraction=0.0,
@@ -100,3 +100,17 @@ def test_plans_refused() -> None:
     with pytest.raises(InputError, match="0 fractions"):
         Plan(beams=(beam(),), position=position, fractions=0)
     assert Plan(beams=(beam(), beam(number=2)), position=position).fractions is None
+
+
+@pytest.mark.parametrize("fractions", [30.5, True, float("nan"), 0, -3])
+def test_fractions_that_cannot_be_are_refused(fractions: float) -> None:
+    with pytest.raises(InputError, match="fractions planned"):
+        Plan((), PatientPosition.HFS, fractions)  # type: ignore[arg-type]
+    whole = Plan((), PatientPosition.HFS, 30.0)  # type: ignore[arg-type]
+    assert whole.fractions == 30 and isinstance(whole.fractions, int)
+
+
+@pytest.mark.parametrize("dose", [-60.0, float("nan"), float("inf")])
+def test_prescriptions_that_cannot_be_are_refused(dose: float) -> None:
+    with pytest.raises(InputError, match="prescription to 'PTV'"):
+        Prescription("PTV", dose)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 from dosecalc.cli._phantom_case import ThoraxPlan, write_thorax_patient
@@ -144,3 +145,17 @@ def test_what_makes_no_plan_is_refused(
         save(case, planned, tmp_path)
     with pytest.raises(InputError, match="curve"):
         open_case(folder, machine="generic-6mv", hu_curve="guess")
+
+
+def test_saved_mu_are_rounded_and_the_dose_goes_with_them(
+    case: PlanningCase, planned: PlanDose, tmp_path: Path
+) -> None:
+    """20.1234567 MU a beam: file, record and dose are those of 20.1235 MU."""
+    odd = scaled(planned, 20.1234567 / 60.0)
+    place = save(case, odd, tmp_path / "saved")
+    group = pydicom.dcmread(place / "RTPLAN.dcm").FractionGroupSequence[0]
+    assert [str(one.BeamMeterset) for one in group.ReferencedBeamSequence] == ["20.1235"] * 3
+    record = json.loads((place / "run.json").read_text())
+    assert [one["mu"] for one in record["plan"]["beams"]] == [20.1235] * 3
+    gray = read_dose_file(place / "RTDOSE.dcm").dose.gray
+    np.testing.assert_allclose(gray, odd.total.gray * (20.1235 / 20.1234567), rtol=2e-6)

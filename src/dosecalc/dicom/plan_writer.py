@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from dosecalc.model.motion import collimator_turn_deg, gantry_turn_deg
 __all__ = ["write_plan"]
 
 _MOST_IN_ONE_STEP_DEG = 350.0
+# Integer strings hold 32 bits.
+_LARGEST_NUMBER = 2**31 - 1
 _DYNAMIC = ("SLIDING_WINDOW", "ARC", "VMAT")
 
 
@@ -96,10 +99,14 @@ def _check(plan: Plan, subject: Subject) -> None:
         raise InputError(
             f"the plan is of patient {plan.patient_id!r}, the subject is {subject.patient_id!r}"
         )
+    if plan.fractions is not None and plan.fractions > _LARGEST_NUMBER:
+        raise InputError(f"{plan.fractions} fractions cannot be stored; at most {_LARGEST_NUMBER}")
     if not plan.beams:
         raise InputError("a plan without beams cannot be written; add one")
     _check_text(plan.label, 16, "plan label")
     for beam in plan.beams:
+        if not 0 <= beam.number <= _LARGEST_NUMBER:
+            raise InputError(f"beam number {beam.number} cannot be stored: 0 to {_LARGEST_NUMBER}")
         _check_text(beam.name, 64, f"name of beam {beam.number}")
         _check_text(beam.machine_name, 16, f"machine name of beam {beam.number}")
         _check_beam(beam, f"beam {beam.number} ({beam.name})")
@@ -112,6 +119,9 @@ def _check(plan: Plan, subject: Subject) -> None:
 
 
 def _check_beam(beam: Beam, what: str) -> None:
+    for value, name in ((beam.energy_mv, "MV"), (beam.sad_mm, "mm source-axis distance")):
+        if not (isfinite(value) and value > 0):
+            raise InputError(f"{what}: {value:g} {name}; it must be above zero")
     points = beam.control_points
     devices = {(p.jaws_x is None, p.jaws_y is None, p.leaves is None) for p in points}
     if devices == {(True, True, True)}:

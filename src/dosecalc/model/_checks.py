@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dosecalc.errors import InputError
 
-__all__ = ["finite", "positive", "read_only"]
+__all__ = ["finite", "positive", "read_only", "whole"]
 
 
 def read_only(values: Any, dtype: Any, *, what: str, ndim: int) -> NDArray[Any]:
@@ -36,6 +36,13 @@ def finite(value: float, what: str) -> float:
     if not np.isfinite(number):
         raise InputError(f"{what} is {value!r}; a finite number is needed")
     return number
+
+
+def whole(value: float, what: str) -> int:
+    """Return `value` as int, or refuse it by name if it is no whole number (30.0 is one)."""
+    if isinstance(value, bool) or finite(value, what) != int(value):
+        raise InputError(f"{what} is {value!r}; a whole number is needed")
+    return int(value)
 
 
 def positive(values: Iterable[float], what: str) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosecalc.errors import InputError
-from dosecalc.model._checks import finite, read_only
+from dosecalc.model._checks import finite, read_only, whole
 
 __all__ = ["Beam", "ControlPoint", "PatientPosition", "Plan", "Prescription"]
 
@@ -142,6 +142,7 @@ class Beam:
 
     def __post_init__(self) -> None:
         where = f"beam {self.number} ({self.name})"
+        whole(self.number, f"{where}: its number")
         if self.fluence_mode not in ("STANDARD", "FFF"):
             raise InputError(f"{where}: fluence mode {self.fluence_mode!r} is not STANDARD or FFF")
         if finite(self.mu, f"{where}: MU") < 0:
@@ -186,6 +187,11 @@ class Prescription:
     structure_number: int | None = None
     point: tuple[float, float, float] | None = None
 
+    def __post_init__(self) -> None:
+        what = f"prescription to {self.description!r}"
+        if finite(self.dose_gy, f"{what}: dose") < 0:
+            raise InputError(f"{what}: {self.dose_gy:g} Gy; it cannot be negative")
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -211,5 +217,8 @@ class Plan:
         numbers = [b.number for b in self.beams]
         if len(set(numbers)) != len(numbers):
             raise InputError(f"beam numbers {numbers} are not unique; renumber the beams")
-        if self.fractions is not None and self.fractions < 1:
-            raise InputError(f"{self.fractions} fractions planned; at least one is needed")
+        if self.fractions is not None:
+            planned = whole(self.fractions, "fractions planned")
+            object.__setattr__(self, "fractions", planned)
+            if planned < 1:
+                raise InputError(f"{planned} fractions planned; at least one is needed")

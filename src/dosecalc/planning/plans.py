@@ -38,6 +38,9 @@ _ENGINES: dict[str, Callable[..., Dose]] = {
     "monte-carlo": monte_carlo.compute,
 }
 
+# Decimals of MU that planning systems export.
+_MU_DIGITS = 4
+
 # What Monte Carlo says of a beam and nobody can say of a sum.
 _OF_EACH_BEAM = (
     "seed",
@@ -258,12 +261,26 @@ def dose_quantity(dvh: Dvh, quantity: str) -> float:
         raise InputError(f"{quantity!r} is not 'mean', 'max' or a D such as 'D95'") from None
 
 
+def _with_rounded_mu(planned: PlanDose) -> PlanDose:
+    """Round MU to what planning systems export, and scale the dose of each beam with its MU."""
+    beams = tuple(replace(b, mu=round(b.mu, _MU_DIGITS)) for b in planned.plan.beams)
+    doses = dict(planned.beams)
+    for before, after in zip(planned.plan.beams, beams, strict=True):
+        if before.mu > 0 and after.mu != before.mu:
+            doses[before.number] = doses[before.number].scaled(after.mu / before.mu)
+    return replace(planned, plan=replace(planned.plan, beams=beams), beams=doses)
+
+
 def save(case: PlanningCase, planned: PlanDose, folder: Path | str) -> Path:
-    """Write RTPLAN.dcm, RTDOSE.dcm (all fractions) and run.json into a new folder."""
+    """Write RTPLAN.dcm, RTDOSE.dcm (all fractions) and run.json into a new folder.
+
+    MU are rounded to 0.0001, and the dose goes with them: plan and dose in the folder agree.
+    """
     place = Path(folder)
     if place.exists():
         raise InputError(f"{place} exists already; name a folder that does not")
     place.mkdir(parents=True)
+    planned = _with_rounded_mu(planned)
     # A plan that was read may have been changed since, so what is written is another plan.
     named = replace(planned.plan, uid="")
     written = write_plan(named, place / "RTPLAN.dcm", subject=case.source.subject)
