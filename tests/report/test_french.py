@@ -259,7 +259,7 @@ SAME_WORD = {
     "D2 Gy", "D50 Gy", "D98 Gy", "Paddick", "PIV cm³", "Plan", "Points", "Prescription",
     "Structures", "axial", "cm³", "collim.\xa0°", "coronal", "dose, Gy", "gradient",
     "maximum Gy", "plan", "position", "prescription", "sagittal", "structure", "x, y, z mm",
-    "zoom",
+    "zoom", "contours",
     "Isodoses", "RTOG", "structures", "{name}, SHA-256 {sha256}", "source",
     "patient", "point", "technique", "simple", "gamma", "Gamma",
 }  # fmt: skip
