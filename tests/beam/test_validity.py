@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dosecalc.beam import beam_notes, check_beam
+from dosecalc.beam import beam_fluences, beam_notes, check_beam
 from dosecalc.errors import InputError, OutsideValidityError, UnsupportedError
-from dosecalc.model import Beam
+from dosecalc.model import Beam, PatientPosition
 from tests.beam.examples import LEAF_EDGES, beam, leaves, machine, point
 
 OPEN = leaves(-20, 20)
@@ -115,3 +115,38 @@ def test_notes_count_the_mu_through_small_openings() -> None:
     )
     assert any("25 % of the MU" in note for note in beam_notes(planned, model))
     assert not any("of the MU" in note for note in beam_notes(beam(point(0)), model))
+
+
+def test_jaws_that_follow_the_outermost_leaves_are_nominal() -> None:
+    """Pinnacle writes X jaws for a head without them, at the outermost tips in whole mm.
+
+    The field is then that of the leaves alone: the fluence is that of a plan without X jaws.
+    """
+    head = machine(jaws_x=None)
+    tips = leaves(-20.4, 20.3)
+    tips[:, 0] = (-60, 60)  # behind the Y jaws
+    following = beam(point(0, jaws_x=(-20, 20), jaws_y=(-18, 18), leaves=tips))
+    check_beam(following, head)
+    (note,) = (n for n in beam_notes(following, head) if "jaws" in n)
+    assert "X jaws at or beyond the outermost leaves" in note
+    assert "nominal" in note
+    without = beam(point(0, jaws_x=None, jaws_y=(-18, 18), leaves=tips))
+    (found,), (expected,) = (
+        beam_fluences(one, PatientPosition.HFS, head) for one in (following, without)
+    )
+    assert expected.values.max() > 0
+    np.testing.assert_array_equal(found.values, expected.values)
+
+
+@pytest.mark.parametrize(
+    ("jaws", "tips"),
+    [
+        ((-19.8, 20.0), leaves(-20.4, 20.3)),
+        ((-50, 19.7), leaves(-20.4, 20.3)),
+        ((-10, 10), None),
+    ],
+)
+def test_jaws_that_shape_the_field_need_a_model_with_jaws(jaws, tips) -> None:
+    planned = beam(point(0, jaws_x=jaws, leaves=tips))
+    with pytest.raises(OutsideValidityError, match="no such jaws"):
+        check_beam(planned, machine(jaws_x=None))

@@ -159,7 +159,7 @@ def test_a_plan_without_fractions_has_no_total(patient, tmp_path, capsys):
     write_plan(plan, folder / "RTPLAN.dcm", subject=case.subject)
     words = [*PATIENT, "--out", str(tmp_path / "out"), "--no-progress"]
     assert main(["calc", str(folder), *words]) == REFUSED
-    assert "--per-fraction" in capsys.readouterr().err
+    assert "--fractions N" in capsys.readouterr().err
 
 
 def test_an_output_inside_the_patient_folder_is_refused(patient, capsys):

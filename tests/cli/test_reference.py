@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from dosecalc.cli._reference import find_reference
+from dosecalc.cli._reference import Reading, find_reference
 from dosecalc.dicom import DoseReferences, Subject, import_folder, write_dose, write_plan
 from dosecalc.errors import InputError
 from dosecalc.model import Beam, ControlPoint, Dose, Grid, PatientPosition, Plan
@@ -158,3 +158,42 @@ def test_doses_of_single_beams_that_are_not_of_the_plan_are_found(folder: Path) 
     (finding,) = (f for f in found.findings if f.rule == "reference against plan")
     assert finding.outcome is Outcome.REVIEW and "add up to 120 %" in finding.sentence
     assert found.beams == {}
+
+
+def test_a_reference_without_ties_is_a_finding(folder: Path) -> None:
+    path = folder / "dose.dcm"
+    ds = pydicom.dcmread(path)
+    for keyword in ("FrameOfReferenceUID", "StudyInstanceUID", "ReferencedRTPlanSequence"):
+        delattr(ds, keyword)
+    ds.save_as(path)
+    case = import_folder(folder)
+    assert case.plan is not None
+    for given in (None, path):
+        found = find_reference(case, case.plan, given)
+        assert found.dose is not None
+        sentences = [one.sentence for one in found.findings]
+        assert any("names no frame of reference" in text for text in sentences)
+        assert any("names no plan" in text for text in sentences)
+        for text in sentences:
+            assert load_words("fr").sentence(text) != text
+
+
+def test_a_3ddose_reference_is_read_as_the_options_say(folder: Path) -> None:
+    """6 voxels of 10 mm with 2 Gy; the file has neither unit nor axes, and no patient."""
+    path = folder / "reference.3ddose"
+    text = "3 2 1\n0 1 2 3\n0 1 2\n0 1\n" + "2.0 " * 6 + "\n" + "0.01 " * 6
+    path.write_text(text)
+    case = import_folder(folder)
+    assert case.plan is not None
+    with pytest.raises(InputError, match="say --3ddose-unit Gy"):
+        find_reference(case, case.plan, path)
+    with pytest.raises(InputError, match="in Gy cm2, a plan is compared in Gy"):
+        find_reference(case, case.plan, path, reading=Reading("Gy cm2"))
+    found = find_reference(case, case.plan, path, reading=Reading("Gy", "+y,+x,-z"))
+    assert found.dose is not None
+    assert found.dose.grid.shape == (1, 3, 2)
+    assert found.dose.gray.max() == 2.0
+    assert any("taken as the whole plan" in note for note in found.notes)
+    assert any("does not say whose dose it is" in one.sentence for one in found.findings)
+    with pytest.raises(InputError, match=r"--3ddose-unit: .*dose.dcm is no .3ddose file"):
+        find_reference(case, case.plan, folder / "dose.dcm", reading=Reading("Gy"))

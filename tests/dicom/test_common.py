@@ -145,4 +145,4 @@ def test_decimal_strings_fit_and_keep_their_digits(value: float) -> None:
 
 def test_a_subject_needs_a_study() -> None:
     with pytest.raises(InputError, match="study UID"):
-        Subject("P1", "Name", "")
+        base_dataset("1.2", "1.3", "RTPLAN", Subject("P1", "Name", ""), series_uid="1.4")

@@ -161,12 +161,23 @@ def test_single_frame_needs_permission(tmp_path: Path) -> None:
     ds.NumberOfFrames = 1
     ds.GridFrameOffsetVector = 0
     ds.PixelData = ds.PixelData[: len(ds.PixelData) // 4]
-    with pytest.raises(DicomError, match="one frame"):
+    with pytest.raises(DicomError, match="a dose of one frame, 3 mm thick: that is a plane"):
         read_dose(ds)
     read = import_dose(ds, slice_thickness_ok=True)
     assert read.dose.grid.shape == (1, 5, 6)
     assert any("SliceThickness 3 mm taken" in note for note in read.notes)
     assert np.array_equal(read.dose.gray[0], read_dose(dataset(tmp_path)).gray[0])
+
+
+def test_a_plane_without_thickness_is_none(tmp_path: Path) -> None:
+    ds = dataset(tmp_path)
+    ds.NumberOfFrames = 1
+    ds.GridFrameOffsetVector = 0
+    ds.PixelData = ds.PixelData[: len(ds.PixelData) // 4]
+    ds.SliceThickness = None
+    for allowed in (False, True):
+        with pytest.raises(DicomError, match=r"no extent across it \(SliceThickness missing"):
+            import_dose(ds, slice_thickness_ok=allowed)
 
 
 def test_dose_of_others_is_to_unknown(tmp_path: Path) -> None:

@@ -405,6 +405,59 @@ def test_the_user_says_that_it_is_one_patient(folder: Path, spoil: Callable[[Pat
     assert doubt.sentence in _texts(case, "note")
 
 
+def _rt_image(folder: Path, name: str = "image") -> Path:
+    """Write an RT Image beside the case, with as many bytes behind its first group as it likes."""
+    ds = pydicom.dcmread(folder / "b" / "CT_1")
+    image = pydicom.dataset.Dataset()
+    image.file_meta = ds.file_meta
+    image.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.481.1"
+    image.SOPClassUID, image.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.481.1", "1.2.99"
+    image.Modality, image.PatientID = "RTIMAGE", "P1"
+    image.RTImageDescription = "portal " * 20
+    image.PixelData = bytes(600)
+    image["PixelData"].VR = "OW"
+    image.save_as(folder / name, enforce_file_format=True)
+    return folder / name
+
+
+def test_a_damaged_object_that_no_dose_needs_is_left_aside(folder: Path) -> None:
+    path = _rt_image(folder)
+    whole = import_folder(folder)
+    assert any("1 other DICOM files ignored: image" in note for note in whole.notes)
+    data = path.read_bytes()
+    for cut in (data[:-300], data[: data.index(b"portal") + 20]):
+        path.write_bytes(cut)
+        case = import_folder(folder)
+        (note,) = (n for n in case.notes if n.startswith("image left aside"))
+        assert "damaged RT Image Storage, which no dose needs" in note
+        assert case.doses
+    # What it is must be certain: a plan that is damaged in the same way is refused.
+    other = folder / "b" / "CT_1"
+    other.write_bytes(other.read_bytes()[:-300])
+    with pytest.raises(DicomError, match="truncated"):
+        import_folder(folder)
+
+
+def test_two_images_of_one_uid_are_no_dose_matter(folder: Path) -> None:
+    first, second = _rt_image(folder), _rt_image(folder, "image2")
+    _edit(second, RTImageDescription="another")
+    assert first.read_bytes() != second.read_bytes()
+    assert import_folder(folder).plan is not None
+
+
+def test_a_dose_without_frame_study_and_plan_is_read(folder: Path) -> None:
+    path = folder / "RTPLAN.dcm"
+    ds = pydicom.dcmread(path)
+    for keyword in ("FrameOfReferenceUID", "StudyInstanceUID", "ReferencedRTPlanSequence"):
+        delattr(ds, keyword)
+    ds.save_as(path)
+    (one,) = import_folder(folder).doses
+    assert (one.references.frame_of_reference_uid, one.references.subject.study_uid) == ("", "")
+    for what in ("plan", "frame of reference", "study"):
+        assert f"the dose names no {what}" in one.notes
+    assert not any("studies" in note for note in import_folder(folder).notes)
+
+
 def test_no_folder_and_nothing_in_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a folder"):
         import_folder(tmp_path / "missing")

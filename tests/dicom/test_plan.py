@@ -470,11 +470,11 @@ class TestPosition:
             read_plan(ds)
         plan = read_plan(ds, position=PatientPosition.HFP)
         assert plan.position is PatientPosition.HFP
-        assert any("HFP taken from the scan" in note for note in plan.notes)
+        assert any("HFP taken as given" in note for note in plan.notes)
 
     def test_must_agree_with_what_is_given(self) -> None:
         assert read_plan(plan_dataset(), position=PatientPosition.HFS).position.value == "HFS"
-        with pytest.raises(DicomError, match=r"is HFS, the scan's FFS"):
+        with pytest.raises(DicomError, match=r"is HFS, not FFS as given"):
             read_plan(plan_dataset(), position=PatientPosition.FFS)
 
     def test_contradictory_setups(self) -> None:
@@ -543,10 +543,29 @@ UNSUPPORTED = {
     "ions": (on_beam(RadiationType="ION"), "ION.*ion engine"),
     "neutrons": (on_beam(RadiationType="NEUTRON"), "NEUTRON"),
     "ion plan": (on_plan(SOPClassUID="1.2.840.10008.5.1.4.1.1.481.8"), "Ion Plan"),
-    "brachytherapy": (on_plan(BrachyTreatmentType="HDR"), "brachytherapy.*HDR"),
-    "brachytherapy setups": (
-        on_plan(ApplicationSetupSequence=[item(ApplicationSetupNumber=1)]),
-        "brachytherapy",
+    "brachytherapy": (
+        on_plan(BrachyTreatmentType="HDR", BeamSequence=[]),
+        "brachytherapy.*HDR",
+    ),
+    "sources and beams in one fraction": (
+        on_plan(
+            ApplicationSetupSequence=[
+                item(ApplicationSetupNumber=4, ChannelSequence=[item(ChannelNumber=1)])
+            ],
+            FractionGroupSequence=[
+                item(
+                    FractionGroupNumber=1,
+                    NumberOfFractionsPlanned=25,
+                    NumberOfBeams=1,
+                    ReferencedBeamSequence=[referenced_beam(1)],
+                    NumberOfBrachyApplicationSetups=1,
+                    ReferencedBrachyApplicationSetupSequence=[
+                        item(ReferencedBrachyApplicationSetupNumber=4)
+                    ],
+                )
+            ],
+        ),
+        "brachytherapy as well",
     ),
     "minutes": (on_beam(PrimaryDosimeterUnit="MINUTE"), "PrimaryDosimeterUnit.*MINUTE"),
     "wedge": (
@@ -591,15 +610,6 @@ UNSUPPORTED = {
     ),
     "moving isocentre": (on_point(1, IsocenterPosition=[0, 0, 0]), "isocentre moves"),
     "changing energy": (on_point(1, NominalBeamEnergy=10), "NominalBeamEnergy.*changes"),
-    "two structure sets": (
-        on_plan(
-            ReferencedStructureSetSequence=[
-                item(ReferencedSOPInstanceUID="1.2"),
-                item(ReferencedSOPInstanceUID="1.3"),
-            ]
-        ),
-        "2 structure sets",
-    ),
 }
 
 DAMAGED = {
@@ -690,6 +700,67 @@ def test_every_message_says_where() -> None:
         change(ds)
         with pytest.raises(DosecalcError, match=r"^plan\.dcm"):
             read_plan(ds, where="plan.dcm")
+
+
+def test_one_of_several_structure_sets_is_chosen() -> None:
+    both = [item(ReferencedSOPInstanceUID=uid) for uid in ("1.2", "1.3")]
+    ds = plan_dataset(ReferencedStructureSetSequence=both)
+    with pytest.raises(InputError, match=r"2 structure sets \(1\.2, 1\.3\).*--structures UID"):
+        read_plan(ds)
+    plan = read_plan(ds, structure_set_uid="1.3")
+    assert plan.structure_set_uid == "1.3"
+    assert any("1.3 taken as asked" in note for note in plan.notes)
+
+
+LEFTOVERS = {
+    "type": on_plan(BrachyTreatmentType="HDR"),
+    "setups without sources": on_plan(ApplicationSetupSequence=[item(ApplicationSetupNumber=1)]),
+    "number": lambda ds: setattr(ds.FractionGroupSequence[0], "NumberOfBrachyApplicationSetups", 1),
+    "reference to nothing": lambda ds: setattr(
+        ds.FractionGroupSequence[0], "ReferencedBrachyApplicationSetupSequence", [item()]
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LEFTOVERS)
+def test_external_beams_with_a_leftover_of_brachytherapy_are_read(case: str) -> None:
+    ds = plan_dataset()
+    LEFTOVERS[case](ds)
+    plan = read_plan(ds)
+    assert [beam.mu for beam in plan.beams] == [123.5]
+    assert any("brachytherapy" in note and "ignored" in note for note in plan.notes)
+
+
+def test_a_bolus_goes_with_the_beam() -> None:
+    named = [item(ReferencedROINumber=7), item(ReferencedROINumber=9)]
+    plan = read_plan(plan_dataset(treatment_beam(1, NumberOfBoli=2, ReferencedBolusSequence=named)))
+    assert plan.beams[0].bolus == (7, 9)
+    assert plan.notes == ("beam 1: bolus in the beam: ROI 7, 9",)
+    for changes in (
+        {"NumberOfBoli": 3, "ReferencedBolusSequence": named},
+        {"ReferencedBolusSequence": [item(BolusID="B")]},
+    ):
+        with pytest.raises(UnsupportedError, match="does not say which ROI"):
+            read_plan(plan_dataset(treatment_beam(1, **changes)))
+
+
+def test_beams_are_left_out_by_number() -> None:
+    """An imaging beam marked as TREATMENT: left out whatever it asks, and held by the plan."""
+    imaging = treatment_beam(2, RadiationType="ELECTRON", BeamName="CBCT")
+    setup = treatment_beam(3, TreatmentDeliveryType="SETUP")
+    ds = plan_dataset(treatment_beam(1), imaging, setup)
+    with pytest.raises(UnsupportedError, match="ELECTRON"):
+        read_plan(ds)
+    plan = read_plan(ds, without_beams=[2, 3])
+    assert [beam.number for beam in plan.beams] == [1]
+    assert [(b.number, b.name, b.mu) for b in plan.left_out] == [(2, "CBCT", 123.5)]
+    assert any("beam 2 (CBCT): left out as asked, its 123.5 MU with it" in n for n in plan.notes)
+    with pytest.raises(InputError, match=r"no beam 9.*--without-beam.*1 \(Field 1\)"):
+        read_plan(ds, without_beams=[9])
+    with pytest.raises(DicomError, match="no treatment beam is delivered"):
+        read_plan(ds, without_beams=[1, 2])
+    del ds.FractionGroupSequence[0].ReferencedBeamSequence[1].BeamMeterset
+    assert read_plan(ds, without_beams=[2]).left_out[0].mu is None
 
 
 def test_duplicate_beam_numbers() -> None:

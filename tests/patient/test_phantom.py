@@ -200,7 +200,7 @@ def test_a_bolus_that_was_never_scanned_is_refused():
     ct = CtImage(
         ct.grid, np.where(inside(ct.grid, (-20, -20, 6), (20, 20, 54)), 0, ct.hu), ct.position
     )
-    with pytest.raises(InputError, match=r"'bolus'.*holds air.*overrides"):
+    with pytest.raises(InputError, match=r"'bolus'.*holds air.*--override"):
         on_ct_grid(ct, patient(bolus), bolus=["bolus"])
 
 
@@ -211,7 +211,7 @@ def test_whole_ct_is_kept_on_request():
 
 
 def test_no_body_contour_is_refused_with_the_choices():
-    with pytest.raises(InputError, match=r"no structure set.*body='none'"):
+    with pytest.raises(InputError, match=r"no structure set.*--body none"):
         on_ct_grid(scan(), None)
     lung = block("Lung", (-5, -5, 6), (5, 5, 54))
     with pytest.raises(InputError, match=r"0 structures are of the type EXTERNAL.*Lung"):

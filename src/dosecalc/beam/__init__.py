@@ -1,6 +1,7 @@
 """Plan and machine to the photon fluence that leaves the head."""
 
 from dosecalc.beam.beamlets import BeamletGrid, target_beamlets
+from dosecalc.beam.bolus import check_bolus
 from dosecalc.beam.fluence import Fluence
 from dosecalc.beam.frames import beam_axes, fixed_from_patient, source_position
 from dosecalc.beam.head import beam_fluences
@@ -15,6 +16,7 @@ __all__ = [
     "beam_notes",
     "beam_segments",
     "check_beam",
+    "check_bolus",
     "fixed_from_patient",
     "source_position",
     "target_beamlets",

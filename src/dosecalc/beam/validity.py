@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +22,9 @@ _SAME_POSITION_MM = 0.01
 _SAME_ANGLE_DEG = 0.01
 # Plans state positions to 0.1 mm or worse and may overshoot a limit by rounding.
 _RANGE_SLACK_MM = 0.5
+# Jaws that follow the outermost leaves are written in whole mm: half of one, and its last digit.
+_NOMINAL_MM = 0.51
+_CLOSED_MM = 0.01
 
 
 def check_beam(beam: Beam, machine: Machine) -> None:
@@ -95,9 +100,17 @@ def _check_jaws(
         return
     if model is None:
         # Some systems write jaws that the head does not have, wide open.
-        half = field_max_mm / 2 - _RANGE_SLACK_MM
-        if all(low <= -half and high >= half for low, high in positions):
+        if _wide_open(positions, field_max_mm):
             return
+        covered = _covered_mm(beam, name)
+        if covered is not None and covered <= _NOMINAL_MM:
+            return
+        if covered is not None:
+            raise OutsideValidityError(
+                f"{where}: the plan states {name} {positions[0]} mm, which cover up to "
+                f"{covered:.1f} mm of the open leaves, but the model has no such jaws; choose the "
+                "model of the planned machine"
+            )
         raise OutsideValidityError(
             f"{where}: the plan states {name} {positions[0]} mm, but the model has no such jaws; "
             "choose the model of the planned machine"
@@ -108,6 +121,35 @@ def _check_jaws(
             raise OutsideValidityError(
                 f"{where}: {name} at {pair} mm, the model allows {low:g} to {high:g} mm"
             )
+
+
+def _wide_open(positions: Sequence[tuple[float, float]], field_max_mm: float) -> bool:
+    half = field_max_mm / 2 - _RANGE_SLACK_MM
+    return all(low <= -half and high >= half for low, high in positions)
+
+
+def _covered_mm(beam: Beam, name: str) -> float | None:
+    """Return how far jaws along the leaves' travel stand within an open leaf pair, mm, at most.
+
+    Some systems write jaws for a head that has none on this axis, where the outermost leaves
+    stand: they shape nothing. Between control points jaws and leaves move in a straight line, so
+    that the ends decide. None where the jaws run across the leaves or a position is missing.
+    """
+    edges = beam.leaf_boundaries
+    if edges is None or name != f"jaws_{beam.leaf_axis}":
+        return None
+    across = "jaws_y" if name == "jaws_x" else "jaws_x"
+    most = -np.inf
+    for point in beam.control_points:
+        jaws, tips = getattr(point, name), point.leaves
+        if jaws is None or tips is None:
+            return None
+        bottom, top = getattr(point, across) or (-np.inf, np.inf)
+        is_open = (tips[1] - tips[0] > _CLOSED_MM) & (edges[1:] > bottom) & (edges[:-1] < top)
+        if is_open.any():
+            low, high = tips[0][is_open].min(), tips[1][is_open].max()
+            most = max(most, jaws[0] - low, high - jaws[1])
+    return float(most) if np.isfinite(most) else None
 
 
 def _check_leaves(beam: Beam, machine: Machine, where: str) -> None:
@@ -183,7 +225,16 @@ def beam_notes(beam: Beam, machine: Machine) -> tuple[str, ...]:
     for name, model in (("X", machine.jaws_x), ("Y", machine.jaws_y)):
         missing = getattr(beam.control_points[0], f"jaws_{name.lower()}") is None
         if not missing and model is None:
-            notes.append(f"{where}: the plan states wide open {name} jaws, which the model has not")
+            pairs = [getattr(point, f"jaws_{name.lower()}") for point in beam.control_points]
+            if _wide_open([p for p in pairs if p is not None], machine.limits.field_max_mm):
+                notes.append(
+                    f"{where}: the plan states wide open {name} jaws, which the model has not"
+                )
+            else:
+                notes.append(
+                    f"{where}: the plan states {name} jaws at or beyond the outermost leaves, "
+                    "which the model has not: taken as nominal, the leaves shape the field"
+                )
         if missing and model is not None:
             low, high = model.range_mm
             notes.append(

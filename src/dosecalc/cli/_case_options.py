@@ -1,4 +1,4 @@
-"""Options that commands share which calculate the dose of a patient."""
+"""Options that commands share which read a patient folder, or calculate the dose of a patient."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from dosecalc.cli._doses import measure
 
-__all__ = ["case_options", "percent"]
+__all__ = ["case_options", "folder_options", "percent", "reference_options"]
 
 
 def percent(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
@@ -82,15 +82,10 @@ _OPTIONS = (
         "are missing; that of the CT if left out.",
     ),
     click.option(
-        "--inside",
-        metavar="MATERIAL",
-        help="Leave the CT out and fill the body with this material, for example water.",
-    ),
-    click.option(
-        "--same-patient",
-        metavar="REASON",
-        help="The files are of one person though PatientID or PatientName differ, and why you "
-        "know; recorded, and a finding of verify.",
+        "--fractions",
+        type=int,
+        metavar="N",
+        help="How many fractions there are, for a plan that does not say.",
     ),
     click.option("--directions", type=int, metavar="N", help="Cones per sphere; 128 if left out."),
     click.option(
@@ -114,6 +109,97 @@ _OPTIONS = (
         help="Absorbed dose to the local medium, or to a small mass of water in its place.",
     ),
 )
+
+
+_POSITIONS = ("HFS", "HFP", "FFS", "FFP", "HFDR", "HFDL", "FFDR", "FFDL")
+
+_FOLDER_OPTIONS = (
+    click.option("--plan", "plan_uid", metavar="UID", help="Which plan, where there are several."),
+    click.option(
+        "--fraction-group",
+        type=int,
+        metavar="N",
+        help="Which fraction group of the plan, where it has several.",
+    ),
+    click.option(
+        "--without-beam",
+        "without_beams",
+        type=int,
+        multiple=True,
+        metavar="N",
+        help="Leave the beam of this number out, such as an imaging beam that the plan marks as "
+        "treatment; repeatable. It is noted, and a finding of a verification.",
+    ),
+    click.option(
+        "--structures",
+        "structure_set_uid",
+        metavar="UID",
+        help="Which structure set, where there are several and the plan names none.",
+    ),
+    click.option(
+        "--series",
+        "ct_series_uid",
+        metavar="UID",
+        help="Which CT series, where there are several and the structure set names none.",
+    ),
+    click.option(
+        "--position",
+        type=click.Choice(_POSITIONS, case_sensitive=False),
+        help="How the patient lies, for a CT or a plan that does not say.",
+    ),
+    click.option(
+        "--inside",
+        metavar="MATERIAL",
+        help="Leave the CT out and fill the body with this material, for example water.",
+    ),
+    click.option(
+        "--incomplete", is_flag=True, help="Accept a plan without structures or without CT."
+    ),
+    click.option(
+        "--same-patient",
+        metavar="REASON",
+        help="The files are of one person though PatientID or PatientName differ, and why you "
+        "know; recorded, and a finding of verify.",
+    ),
+)
+
+_REFERENCE_OPTIONS = (
+    click.option(
+        "--reference",
+        type=click.Path(path_type=Path),
+        help="The planning system's dose of the whole plan (RTDOSE, .npz, .3ddose); the folder's "
+        "own plan dose if left out.",
+    ),
+    click.option(
+        "--3ddose-unit",
+        "reference_unit",
+        type=click.Choice(["Gy", "Gy cm2"]),
+        help="Unit of the numbers in a .3ddose reference, which does not say; a plan is compared "
+        "in Gy.",
+    ),
+    click.option(
+        "--3ddose-axes",
+        "reference_axes",
+        default="+x,+y,+z",
+        show_default=True,
+        metavar="A,B,C",
+        help="Where x, y and z of a .3ddose reference point in the patient.",
+    ),
+)
+
+
+def folder_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that choose among what a patient folder holds."""
+    for option in reversed(_FOLDER_OPTIONS):
+        command = option(command)
+    return command
+
+
+def reference_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that name the dose to compare with."""
+    for option in reversed(_REFERENCE_OPTIONS):
+        command = option(command)
+    return command
 
 
 def case_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,13 +15,14 @@ from dosecalc.cli._engine import calculate_dose, engine_settings
 from dosecalc.cli._hits import hits_of
 from dosecalc.cli._options import OF_ENGINE, CalcOptions
 from dosecalc.cli._prepare import Prepared, is_recipe, prepare
-from dosecalc.cli._reference import find_reference
+from dosecalc.cli._reference import Reading, find_reference
 from dosecalc.cli._show import Stages
 from dosecalc.errors import InputError, OutsideValidityError
-from dosecalc.model import Beam, Dose, StructureSet
+from dosecalc.model import Beam, Dose, Plan, StructureSet
 from dosecalc.verify.beam_hits import hit_findings
 from dosecalc.verify.evidence import Evidence
 from dosecalc.verify.judgement import judge
+from dosecalc.verify.outcome import Finding, Outcome
 from dosecalc.verify.rules_inputs import doubt_findings
 from dosecalc.verify.template import Template, load_template
 from dosecalc.verify.tolerances import Tolerances, load_tolerances
@@ -30,6 +31,8 @@ from dosecalc.verify.verification import Verification
 __all__ = ["VerifyOptions", "examine", "used_structures"]
 
 _FILES = ("reference", "template", "tolerances")
+# How a .3ddose reference is read; records of earlier versions lack it.
+_READING = ("reference_unit", "reference_axes")
 # Arcs have the direction of their middle for so much of a turn.
 _SHORT_ARC_DEG = 24.0
 # Calculates single beams where the engine asked for calculates the sum only.
@@ -47,6 +50,8 @@ class VerifyOptions:
     reference: Path | None = None
     template: Path | None = None
     tolerances: Path | None = None
+    reference_unit: str | None = None
+    reference_axes: str = Reading().axes
     on: date = field(default_factory=date.today)
     language: str = "en"
 
@@ -58,6 +63,8 @@ class VerifyOptions:
         reference: Path | None = None,
         template: Path | None = None,
         tolerances: Path | None = None,
+        reference_unit: str | None = None,
+        reference_axes: str = Reading().axes,
         language: str = "en",
         **words: Any,
     ) -> VerifyOptions:
@@ -81,7 +88,13 @@ class VerifyOptions:
             foreign = special - set(OF_ENGINE.get(name, ()))
             own = {key: value for key, value in words.items() if key not in foreign}
             calcs.append(CalcOptions.from_words(engine=name, **own))
-        return cls(tuple(calcs), reference, template, tolerances, language=language)
+        reading = (reference_unit, reference_axes)
+        return cls(tuple(calcs), reference, template, tolerances, *reading, language=language)
+
+    @property
+    def reading(self) -> Reading:
+        """How numbers and axes of a .3ddose reference are taken."""
+        return Reading(self.reference_unit, self.reference_axes)
 
     def to_record(self) -> dict[str, Any]:
         """Return what decides dose and verdict as plain JSON values."""
@@ -89,6 +102,7 @@ class VerifyOptions:
         return {
             "calcs": [one.to_record() for one in self.calcs],
             **{name: None if path is None else str(path) for name, path in files.items()},
+            **{name: getattr(self, name) for name in _READING},
             "on": self.on.isoformat(),
         }
 
@@ -102,8 +116,8 @@ class VerifyOptions:
             The record says what this version does not know, or not what it needs.
         """
         known = {"calcs", "on", *_FILES}
-        if set(values) != known:
-            odd = ", ".join(sorted(set(values) ^ known))
+        if set(values) - set(_READING) != known:
+            odd = ", ".join(sorted((set(values) - set(_READING)) ^ known))
             raise InputError(f"the record's options and those of this version differ in {odd}")
         reference, template, tolerances = (
             None if values[name] is None else Path(values[name]) for name in _FILES
@@ -113,6 +127,8 @@ class VerifyOptions:
             reference,
             template,
             tolerances,
+            reference_unit=values.get("reference_unit"),
+            reference_axes=values.get("reference_axes", Reading().axes),
             on=date.fromisoformat(values["on"]),
         )
 
@@ -144,7 +160,11 @@ def examine(
         raise InputError(f"{calc.path} holds no patient")
     _refuse_left_out(template, case.structures)
     reference = find_reference(
-        case, prepared.plan, options.reference, same_patient=calc.same_patient
+        case,
+        prepared.plan,
+        options.reference,
+        same_patient=calc.same_patient,
+        reading=options.reading,
     )
     calculated, beam_doses = _calculated(prepared, calc, stages)
     beams_by = calc.engine
@@ -174,6 +194,7 @@ def examine(
         reference_findings=(
             *doubt_findings(case.doubts),
             *hit_findings(hits_of(prepared, calc), beam_doses),
+            *_of_choices(prepared.plan, case.plan, calc),
             *reference.findings,
         ),
         caveats=(*reference.notes, *_of_another(beams_by, calc), *prepared.notes),
@@ -270,6 +291,24 @@ def _as(options: CalcOptions, engine: str) -> CalcOptions:
     """Return the same options for another engine, with its own settings at their defaults."""
     own: dict[str, Any] = {word: None for known in OF_ENGINE.values() for word in known}
     return replace(options, engine=engine, **own)
+
+
+def _of_choices(plan: Plan, stated: Plan | None, options: CalcOptions) -> tuple[Finding, ...]:
+    """Find what is calculated otherwise than the plan says because an option says so."""
+    found = []
+    for one in plan.left_out:
+        name = f"beam {one.number} ({one.name})"
+        sentence = f"{name} was left out of the calculation as asked"
+        if one.mu is not None:
+            sentence = f"{name} was left out of the calculation as asked, with its {one.mu:g} MU"
+        found.append(Finding("beams", Outcome.REVIEW, sentence))
+    if options.fractions is not None and stated is not None and stated.fractions is None:
+        sentence = (
+            f"the plan does not say how many fractions there are: {options.fractions} as given "
+            "with --fractions"
+        )
+        found.append(Finding("prescription", Outcome.REVIEW, sentence))
+    return tuple(found)
 
 
 def _of_another(engine: str, options: CalcOptions) -> tuple[str, ...]:

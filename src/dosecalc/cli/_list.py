@@ -51,7 +51,13 @@ COLUMNS = (
     Column("histories", "--histories"),
     Column("seed", "--seed"),
     Column("dose_to", "--dose-to"),
+    Column("fractions", "--fractions"),
     Column("plan", "--plan"),
+    Column("fraction_group", "--fraction-group"),
+    Column("without_beam", "--without-beam"),
+    Column("structures", "--structures"),
+    Column("series", "--series"),
+    Column("position", "--position"),
     Column("incomplete", "--incomplete", "flag"),
     Column("same_patient", "--same-patient"),
 )

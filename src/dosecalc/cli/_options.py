@@ -34,8 +34,21 @@ _FOR_PATIENTS = {
     "plane_spacing": "--plane-spacing",
     "inside": "--inside",
     "plan_uid": "--plan",
+    "fraction_group": "--fraction-group",
+    "without_beams": "--without-beam",
+    "structure_set_uid": "--structures",
+    "ct_series_uid": "--series",
+    "position": "--position",
+    "fractions": "--fractions",
     "incomplete": "--incomplete",
     "same_patient": "--same-patient",
+}
+
+# Options that records of earlier versions lack: those did what their defaults do.
+_ADDED = {
+    *("fraction_group", "without_beams", "structure_set_uid", "ct_series_uid"),
+    *("position", "fractions", "same_patient", "accept_missing_beams"),
+    "plane_spacing",
 }
 
 # Where and whether to write, which changes nothing of the dose.
@@ -71,6 +84,12 @@ class CalcOptions:
     seed: int | None = None
     dose_to: str = "medium"
     plan_uid: str | None = None
+    fraction_group: int | None = None
+    without_beams: tuple[int, ...] = ()
+    structure_set_uid: str | None = None
+    ct_series_uid: str | None = None
+    position: str | None = None
+    fractions: int | None = None
     incomplete: bool = False
     per_fraction: bool = False
     same_patient: str | None = None
@@ -93,6 +112,15 @@ class CalcOptions:
             raise InputError("give --hu-curve or --config, not both")
         if self.inside is not None and (self.hu_curve is not None or self.config is not None):
             raise InputError("--inside leaves the CT out; a HU curve has nothing to convert")
+        if self.inside is not None and (self.couch or self.bolus):
+            raise InputError(
+                "--inside fills the body alone, without --couch and --bolus; leave these out, or "
+                "calculate on the CT"
+            )
+        if self.fractions is not None and self.fractions < 1:
+            raise InputError(f"--fractions {self.fractions}: at least 1 is needed")
+        if self.without_beams and len(set(self.without_beams)) < len(self.without_beams):
+            raise InputError("--without-beam names a beam twice; give it once")
 
     @classmethod
     def from_words(cls, *, overrides: tuple[str, ...] = (), **words: Any) -> CalcOptions:
@@ -137,8 +165,9 @@ class CalcOptions:
             The record says what this version does not know, or not what it needs.
         """
         known = {one.name for one in fields(cls)} - _NOT_RECORDED
-        if set(values) != known:
-            odd = ", ".join(sorted(set(values) ^ known))
+        odd_ones = set(values) ^ known
+        if odd_ones - (_ADDED - set(values)):
+            odd = ", ".join(sorted(odd_ones - (_ADDED - set(values))))
             raise InputError(f"the record's options and those of this version differ in {odd}")
         words: dict[str, Any] = {
             n: tuple(v) if isinstance(v, list) else v for n, v in values.items()

@@ -9,21 +9,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dosecalc.beam import beam_notes
+from dosecalc.beam import beam_notes, check_bolus
 from dosecalc.cli._machines import machines_for
 from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._show import Stages
 from dosecalc.data.hu_curves import HuCurve, choose_curve
 from dosecalc.dicom import Case, banner, import_folder
 from dosecalc.errors import DosecalcError, InputError
-from dosecalc.model import Grid, Machine, Phantom, Plan, Structure, StructureSet
+from dosecalc.model import (
+    Grid,
+    Machine,
+    PatientPosition,
+    Phantom,
+    Plan,
+    Structure,
+    StructureSet,
+)
 from dosecalc.patient.dose_grid import dose_grid
 from dosecalc.patient.overrides import Override
 from dosecalc.patient.phantom import phantom_from_ct, phantom_from_structures
 from dosecalc.patient.recipe import Recipe, build_case, list_recipes, load_recipe
 from dosecalc.report.record import file_sha256
 
-__all__ = ["Prepared", "is_recipe", "prepare"]
+__all__ = ["Prepared", "is_recipe", "prepare", "read_case"]
 
 _GRID_MM = 2.5
 
@@ -124,14 +132,7 @@ def _recipe_facts(recipe: Recipe, plan: Plan) -> tuple[tuple[str, str], ...]:
 
 def _prepare_patient(options: CalcOptions, stages: Stages) -> Prepared:
     with stages.stage("reading and sorting the patient folder"):
-        case = import_folder(
-            options.path,
-            plan_uid=options.plan_uid,
-            use_ct=options.inside is None,
-            incomplete_ok=options.incomplete,
-            same_patient=options.same_patient,
-            plane_spacing=options.plane_spacing,
-        )
+        case = read_case(options)
     plan = _plan_of(case, options)
     machines = machines_for(plan, options.machines)
     # Refuses models that do not fit the plan, before anything is calculated.
@@ -139,7 +140,7 @@ def _prepare_patient(options: CalcOptions, stages: Stages) -> Prepared:
     words = "turning CT numbers and structures into densities and materials"
     with stages.stage(words), _of_folder(case.folder):
         phantom, curve = _patient_phantom(case, options)
-    rows = [(row.topic, row.sentence) for row in banner(case)]
+    rows = [(row.topic, row.sentence) for row in banner(replace(case, plan=plan))]
     notes = tuple(sentence for topic, sentence in rows if topic == "note")
     return Prepared(
         label=f"{case.subject.patient_id} {plan.label}".strip() or options.path.name,
@@ -160,10 +161,36 @@ def _prepare_patient(options: CalcOptions, stages: Stages) -> Prepared:
             "plane_spacing": options.plane_spacing,
             "inside": options.inside,
             "same_patient": options.same_patient,
+            "plan": options.plan_uid,
+            "fraction_group": case.fraction_group,
+            "without_beams": [
+                {"number": b.number, "name": b.name, "mu": b.mu} for b in plan.left_out
+            ],
+            "structures": options.structure_set_uid,
+            "series": options.ct_series_uid,
+            "position": options.position,
+            "fractions": options.fractions,
         },
         facts=tuple(row for row in rows if row[0] != "note"),
         notes=(*notes, *phantom.notes, *assumed),
         curve=curve,
+    )
+
+
+def read_case(options: CalcOptions) -> Case:
+    """Read the patient folder with the choices that the options make."""
+    return import_folder(
+        options.path,
+        plan_uid=options.plan_uid,
+        structure_set_uid=options.structure_set_uid,
+        ct_series_uid=options.ct_series_uid,
+        fraction_group=options.fraction_group,
+        without_beams=options.without_beams,
+        position=None if options.position is None else PatientPosition(options.position),
+        use_ct=options.inside is None,
+        incomplete_ok=options.incomplete,
+        same_patient=options.same_patient,
+        plane_spacing=options.plane_spacing,
     )
 
 
@@ -186,12 +213,36 @@ def _plan_of(case: Case, options: CalcOptions) -> Plan:
     """Return the plan, refused early where a total dose could not be told."""
     if case.plan is None:
         raise InputError(f"{case.folder}: no RTPLAN, so there is nothing to calculate")
-    if case.plan.fractions is None and not options.per_fraction:
+    plan, given = case.plan, options.fractions
+    if given is not None and plan.fractions not in (None, given):
+        raise InputError(
+            f"{case.folder}: --fractions {given}, but the plan says {plan.fractions}; leave the "
+            "option out"
+        )
+    if plan.fractions is None and given is None and not options.per_fraction:
         raise InputError(
             f"{case.folder}: the plan does not say how many fractions there are, so its total "
-            "dose is not known; say --per-fraction for the dose of one fraction"
+            "dose is not known; say how many with --fractions N"
         )
-    return case.plan
+    _check_bolus(case, plan, options)
+    if given is None or plan.fractions is not None:
+        return plan
+    note = f"the plan does not say how many fractions there are; {given} as asked"
+    return replace(plan, fractions=given, notes=(*plan.notes, note))
+
+
+def _check_bolus(case: Case, plan: Plan, options: CalcOptions) -> None:
+    """Refuse early a bolus of the plan that no option names."""
+    if not any(beam.bolus for beam in plan.beams):
+        return
+    if options.inside is not None:
+        raise InputError(
+            f"{case.folder}: the plan has a bolus, which --inside leaves out; calculate on the CT"
+        )
+    drawn = case.structures or ()
+    with _of_folder(case.folder):
+        present = [one.number for one in drawn if one.name in options.bolus]
+        check_bolus(plan, present, {one.number: one.name for one in drawn})
 
 
 def _patient_phantom(case: Case, options: CalcOptions) -> tuple[Phantom, HuCurve | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from dosecalc.verify.evidence import beam_point, dose_at
 from dosecalc.verify.outcome import Finding, Outcome
 from dosecalc.verify.rules_inputs import doubt_findings
 
-__all__ = ["Reference", "find_reference"]
+__all__ = ["Reading", "Reference", "find_reference"]
 
 _OWN = "dosecalc"
 # Doses of all beams make up that of the plan to this share.
@@ -50,8 +50,20 @@ class Reference:
     beams: dict[int, float] = field(default_factory=dict)
 
 
+class Reading(NamedTuple):
+    """What the user states of a .3ddose reference, which says neither."""
+
+    unit: str | None = None
+    axes: str = "+x,+y,+z"
+
+
 def find_reference(
-    case: Case, plan: Plan, path: Path | None, *, same_patient: str | None = None
+    case: Case,
+    plan: Plan,
+    path: Path | None,
+    *,
+    same_patient: str | None = None,
+    reading: Reading | None = None,
 ) -> Reference:
     """Return the dose of a file, or else the folder's dose of the whole plan.
 
@@ -64,7 +76,10 @@ def find_reference(
         The file is of another patient or frame of reference; several doses of the plan; a dose
         that is not of the whole plan.
     """
-    found = _of_folder(case, plan) if path is None else _given(case, plan, path, same_patient)
+    if path is None:
+        found = _of_folder(case, plan)
+    else:
+        found = _given(case, plan, path, reading or Reading(), same_patient)
     if found.dose is None or plan.fractions is None:
         return found
     beams, findings, notes = _single_beams(case, plan, found.dose, plan.fractions)
@@ -82,13 +97,20 @@ def _of_folder(case: Case, plan: Plan) -> Reference:
     plans = [one for one in case.doses if one.dose.summation == "PLAN"]
     if len(plans) > 1:
         names = ", ".join(Path(one.path).name or one.uid for one in plans)
-        raise InputError(f"{len(plans)} doses of the plan in {case.folder} ({names}); --reference")
+        raise InputError(
+            f"{case.folder}: {len(plans)} doses of the plan ({names}); choose one with --reference "
+            "FILE"
+        )
     fractions = [one for one in case.doses if one.dose.summation == "FRACTION"]
+    if len(fractions) > 1:
+        fractions = [
+            one for one in fractions if one.references.fraction_group == case.fraction_group
+        ] or fractions
     if plans or len(fractions) == 1:
         found = (plans or fractions)[0]
         reference = _of_plan(found.dose, plan, Path(found.path))
         findings = [
-            *_tied(found.references, plan, Path(found.path)),
+            *_tied(found.references, case, plan, Path(found.path)),
             *(Finding("reference", Outcome.REVIEW, note) for note in unreadable),
         ]
         unused = [Path(d.path).name for d in fractions if d is not found]
@@ -145,9 +167,18 @@ def _hottest(dose: Dose) -> tuple[float, float, float]:
     return float(x), float(y), float(z)
 
 
-def _given(case: Case, plan: Plan, path: Path, same_patient: str | None) -> Reference:
+def _given(
+    case: Case, plan: Plan, path: Path, reading: Reading, same_patient: str | None
+) -> Reference:
     """Return the dose of a file that the user names."""
-    found = read_any_dose(path, unit=None, axes="+x +y +z")
+    if reading.unit is not None and path.suffix.lower() != ".3ddose":
+        raise InputError(f"--3ddose-unit: {path} is no .3ddose file; leave the option out")
+    found = read_any_dose(path, unit=reading.unit, axes=reading.axes)
+    if found.dose.unit != "Gy":
+        raise InputError(
+            f"--reference: the dose of {path} is in {found.dose.unit}, a plan is compared in Gy; "
+            "give the dose of the whole plan in Gy"
+        )
     frame = plan.frame_of_reference_uid if case.ct is None else case.ct.frame_of_reference_uid
     # Whose dose it is, is compared by more than its number, below.
     mine = NamedDose(case.folder, found.dose, "", frame)
@@ -158,14 +189,20 @@ def _given(case: Case, plan: Plan, path: Path, same_patient: str | None) -> Refe
             f"--reference: {str(error).split('. Compare')[0]}; name the dose of this plan"
         ) from error
     reference = _of_plan(found.dose, plan, path)
-    if not found.patient_id:
+    notes = reference.notes
+    if path.suffix.lower() == ".3ddose":
+        notes += (f"{path.name} does not say what it is the sum of: taken as the whole plan",)
+    if path.suffix.lower() in (".3ddose", ".npz"):
         sentence = f"{path.name} does not say whose dose it is, nor of which plan"
         tied: tuple[Finding, ...] = (Finding("reference", Outcome.REVIEW, sentence),)
     else:
         references = read_dose_file(path).references
         doubts = _of_the_patient(case, references, path, same_patient)
-        tied = (*doubt_findings(("patient", one) for one in doubts), *_tied(references, plan, path))
-    return replace(reference, findings=(*reference.findings, *tied))
+        tied = (
+            *doubt_findings(("patient", one) for one in doubts),
+            *_tied(references, case, plan, path),
+        )
+    return replace(reference, notes=notes, findings=(*reference.findings, *tied))
 
 
 def _of_the_patient(
@@ -186,9 +223,19 @@ def _of_the_patient(
         ) from error
 
 
-def _tied(references: DoseReferences, plan: Plan, path: Path) -> tuple[Finding, ...]:
-    """Say whether a dose names another plan or structure set, or no plan."""
+def _tied(references: DoseReferences, case: Case, plan: Plan, path: Path) -> tuple[Finding, ...]:
+    """Say whether a dose names another plan, fraction group or structure set, or none."""
     sentences = []
+    if not references.subject.patient_id:
+        sentences.append(f"{path.name} names no patient")
+    group, read = references.fraction_group, case.fraction_group
+    if None not in (group, read) and group != read:
+        sentences.append(f"{path.name} is the dose of fraction group {group}, verified is {read}")
+    if not references.frame_of_reference_uid:
+        sentences.append(
+            f"{path.name} names no frame of reference: nothing says that it lies in the patient "
+            "as the plan does"
+        )
     if references.plan_uid != plan.uid:
         named = f"another plan, {references.plan_uid}" if references.plan_uid else "no plan"
         sentences.append(f"{path.name} names {named}; the plan that is verified is {plan.uid}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dosecalc.cli._case_options import case_options
+from dosecalc.cli._case_options import case_options, folder_options
 
 __all__ = ["calc"]
 
@@ -22,8 +22,7 @@ __all__ = ["calc"]
 @click.option("--force", is_flag=True, help="Replace an earlier output in that folder.")
 @click.option("--engine", default="collapsed-cone", show_default=True, metavar="NAME")
 @case_options
-@click.option("--plan", "plan_uid", metavar="UID", help="Which plan, where there are several.")
-@click.option("--incomplete", is_flag=True, help="Accept a plan without structures or without CT.")
+@folder_options
 @click.option(
     "--per-fraction", is_flag=True, help="Dose of one fraction instead of the whole plan."
 )

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
+
+from dosecalc.cli._case_options import folder_options
 
 __all__ = ["info"]
 
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
-@click.option("--plan", "plan_uid", metavar="UID", help="Which plan, where there are several.")
-@click.option("--incomplete", is_flag=True, help="Accept a plan without structures or without CT.")
-@click.option(
-    "--same-patient", metavar="REASON", help="The files are of one person though they differ, why."
-)
-def info(
-    folder: Path | None, plan_uid: str | None, incomplete: bool, same_patient: str | None
-) -> None:
+@folder_options
+def info(folder: Path | None, **choices: Any) -> None:
     """Print what FOLDER holds, or without one what is shipped.
 
     Of a folder: patient, plan, beams, MU, fractions, and which file is which. Shipped are
@@ -27,18 +24,16 @@ def info(
     from dosecalc.cli._say import show
     from dosecalc.report.tables import fact_table
 
-    rows = _shipped() if folder is None else _case(folder, plan_uid, incomplete, same_patient)
+    rows = _shipped() if folder is None else _case(folder, choices)
     show(fact_table(rows))
 
 
-def _case(
-    folder: Path, plan_uid: str | None, incomplete: bool, same_patient: str | None
-) -> list[tuple[str, str]]:
-    from dosecalc.dicom import banner, import_folder
+def _case(folder: Path, choices: dict[str, Any]) -> list[tuple[str, str]]:
+    from dosecalc.cli._options import CalcOptions
+    from dosecalc.cli._prepare import read_case
+    from dosecalc.dicom import banner
 
-    case = import_folder(
-        folder, plan_uid=plan_uid, incomplete_ok=incomplete, same_patient=same_patient
-    )
+    case = read_case(CalcOptions(path=folder, **choices))
     return [(row.topic, row.sentence) for row in banner(case)]
 
 

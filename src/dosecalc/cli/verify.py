@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dosecalc.cli._case_options import case_options
+from dosecalc.cli._case_options import case_options, folder_options, reference_options
 
 __all__ = ["verify"]
 
@@ -28,11 +28,7 @@ __all__ = ["verify"]
     help="The first engine is judged by every rule, the others are compared beside it.",
 )
 @case_options
-@click.option(
-    "--reference",
-    type=click.Path(path_type=Path),
-    help="The planning system's dose (RTDOSE, .npz); the folder's own plan dose if left out.",
-)
+@reference_options
 @click.option(
     "--template",
     type=click.Path(path_type=Path),
@@ -43,8 +39,7 @@ __all__ = ["verify"]
     type=click.Path(path_type=Path),
     help="TOML file with limits and criteria in place of the shipped ones.",
 )
-@click.option("--plan", "plan_uid", metavar="UID", help="Which plan, where there are several.")
-@click.option("--incomplete", is_flag=True, help="Accept a plan without structures or without CT.")
+@folder_options
 @click.option(
     "--language",
     type=click.Choice(["en", "fr"]),

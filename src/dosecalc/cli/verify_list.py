@@ -24,6 +24,8 @@ _COLUMNS = (
     Column("engines", "--engines"),
     *COLUMNS,
     Column("reference", "--reference", "file"),
+    Column("3ddose_unit", "--3ddose-unit"),
+    Column("3ddose_axes", "--3ddose-axes"),
     Column("template", "--template", "file"),
     Column("tolerances", "--tolerances", "file"),
     Column("language", "--language"),
@@ -37,6 +39,8 @@ _FIGURES = (
 # What a person has to look at first in the morning.
 _ORDER = ("CRASHED", "INTERRUPTED", "REFUSED", "FAIL", "REVIEW", "PASS")
 _REFUSED = 3
+# Before the names of the columns in the command's parameters: one begins with a digit.
+_GIVEN = "column_"
 # Characters of the findings in a cell: all of them stand in the report.
 _FINDINGS_SHOWN = 200
 
@@ -49,7 +53,7 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
         about = option.help if isinstance(option, click.Option) else None
         command = click.option(
             column.option,
-            column.name,
+            _GIVEN + column.name,
             metavar="yes|no" if column.kind == "flag" else option.metavar or "TEXT",
             help=about or f"As --{column.name} of dosecalc verify.",
         )(command)
@@ -85,7 +89,7 @@ def verify_list(
     from dosecalc.cli._table import ATTENTION, SUMMARY
     from dosecalc.errors import InputError
 
-    given = {name: value for name, value in common.items() if value is not None}
+    given = {name.removeprefix(_GIVEN): value for name, value in common.items() if value}
     jobs = read_list(cases, _COLUMNS, given)
     night = Night("verify", "verification.json", _WORDS, _FIGURES, _figures, _asked)
     if out is None and not check:
@@ -193,7 +197,13 @@ def _read(job: Job) -> None:
     prepared = prepare(options.calcs[0], Stages(shown=False))
     said = "can be calculated"
     if prepared.case is not None:
-        found = find_reference(prepared.case, prepared.plan, options.reference)
+        found = find_reference(
+            prepared.case,
+            prepared.plan,
+            options.reference,
+            same_patient=options.calcs[0].same_patient,
+            reading=options.reading,
+        )
         if found.dose is None:
             said += ", but there is no dose to compare with: it will be a REVIEW"
     say(f"{job.name}: {said}", err=True)

@@ -66,7 +66,7 @@ def choose_plan(plans: list[FoundFile], choice: Choice) -> FoundFile | None:
         return chosen
     if len(plans) > 1:
         raise DicomError(
-            f"the folder holds {len(plans)} plans; say which one by its UID: "
+            f"the folder holds {len(plans)} plans; choose one with --plan UID: "
             f"{_listed(plans, 'RTPlanLabel')}"
         )
     return plans[0] if plans else None
@@ -78,7 +78,10 @@ def choose_structure_set(
     named = plan.structure_set_uid if plan is not None else ""
     wanted = choice.structure_set_uid
     if wanted and named and wanted != named:
-        raise DicomError(f"the plan refers to the structure set {named}, not to {wanted}")
+        raise DicomError(
+            f"the plan refers to the structure set {named}, not to {wanted} (--structures); leave "
+            "the option out, or choose the plan that was made on that structure set"
+        )
     wanted = wanted or named
     if wanted:
         chosen = _by_uid(sets, wanted)
@@ -90,8 +93,8 @@ def choose_structure_set(
         return chosen
     if len(sets) > 1:
         raise DicomError(
-            f"the folder holds {len(sets)} structure sets and no plan names one; say which one by "
-            f"its UID: {_listed(sets, 'StructureSetLabel')}"
+            f"the folder holds {len(sets)} structure sets and no plan names one; choose one with "
+            f"--structures UID: {_listed(sets, 'StructureSetLabel')}"
         )
     if plan is not None:
         tail = f"; {sets[0].source.name} taken, the only one" if sets else ""
@@ -163,10 +166,10 @@ def read_doses(
                 missing(f"the plan {its_plan} of the dose {name} is not there", choice, notes)
             notes.append(f"dose {name} left out: it is of plan {its_plan}")
             continue
-        if frame and its_frame != frame:
+        if frame and its_frame and its_frame != frame:
             raise DicomError(
                 f"{name}: the dose is of frame of reference {its_frame}, the plan, structures or "
-                f"CT of {frame}"
+                f"CT of {frame}; take it out of the folder"
             )
         used.append(one)
         doses.append(dose)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_partial
 from pydicom.uid import UID
 
 from dosecalc.dicom._common import looks_like_dicom, parse_dataset, text
 from dosecalc.dicom.identity import Identity, identify, person_of
 from dosecalc.errors import DicomError, InputError
 
-__all__ = ["FoundFile", "SourceFile", "check_patient", "read_file", "scan_folder"]
+__all__ = ["BROKEN", "FoundFile", "SourceFile", "check_patient", "read_file", "scan_folder"]
+
+BROKEN = "damaged "
+"""How the remark of `read_file` begins that cannot be read and that no dose needs."""
 
 _KINDS = {
     "1.2.840.10008.5.1.4.1.1.2": "CT",
@@ -96,7 +102,19 @@ def read_file(path: Path, folder: Path) -> FoundFile:
     except OSError as error:
         raise DicomError(f"{path}: cannot be read ({error.strerror or error})") from error
     digest = hashlib.sha256(data).hexdigest()
-    dataset = parse_dataset(data, path)
+    try:
+        return _told(parse_dataset(data, path), name, digest)
+    except DicomError as error:
+        kind = _irrelevant(data)
+        if not kind:
+            raise
+        reason = str(error).removeprefix(f"{path}: ")
+        remark = f"damaged {kind}, which no dose needs ({reason})"
+        return FoundFile(SourceFile(name, "other DICOM", digest, remark=remark), None)
+
+
+def _told(dataset: Dataset, name: str, digest: str) -> FoundFile:
+    """Tell what a data set is."""
     sop_class = text(dataset, "SOPClassUID")
     modality = text(dataset, "Modality")
     kind = _KINDS.get(sop_class) or (modality if modality in _KINDS.values() else "other DICOM")
@@ -107,7 +125,26 @@ def read_file(path: Path, folder: Path) -> FoundFile:
     elif kind == "other DICOM":
         remark = UID(sop_class).name or "no SOP class"
     uid = text(dataset, "SOPInstanceUID")
+    if kind == "other DICOM":
+        person_of(dataset, name)  # refuses what is unreadable
     return FoundFile(SourceFile(name, kind, digest, uid, remark=remark), dataset)
+
+
+def _irrelevant(data: bytes) -> str:
+    """Return what a damaged file is where that is certain and no dose needs it, else ""."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # Only as far as the group that says what the object is: the damage may lie behind.
+            start = read_partial(BytesIO(data), lambda tag, *_: tag.group > 0x0008, force=True)
+        sop_class, modality = text(start, "SOPClassUID"), text(start, "Modality")
+    except Exception:
+        # Whatever pydicom makes of garbage: what the file is stays unknown.
+        return ""
+    name = UID(sop_class).name if sop_class else ""
+    known = name and name != sop_class
+    relevant = sop_class in _KINDS or modality in _KINDS.values() or modality == "RTIONPLAN"
+    return "" if relevant or not known or not modality else name
 
 
 def _without_copies(found: list[FoundFile]) -> list[FoundFile]:
@@ -128,6 +165,8 @@ def _without_copies(found: list[FoundFile]) -> list[FoundFile]:
                 remark=f"copy of {earlier.name}",
             )
             kept.append(FoundFile(copy, None))
+        elif source.kind == earlier.kind == "other DICOM":
+            kept.append(one)  # no dose needs either of them
         else:
             raise DicomError(
                 f"{earlier.name} and {source.name} differ but both are SOP instance {source.uid}; "

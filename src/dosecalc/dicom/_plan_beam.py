@@ -20,7 +20,12 @@ from dosecalc.dicom._plan_motion import (
     refuse_tilts,
     rotation,
 )
-from dosecalc.dicom._plan_refusals import fluence_mode, refuse_matter_in_beam, refuse_radiation
+from dosecalc.dicom._plan_refusals import (
+    bolus_numbers,
+    fluence_mode,
+    refuse_matter_in_beam,
+    refuse_radiation,
+)
 from dosecalc.errors import DicomError, InputError, UnsupportedError
 from dosecalc.model import Beam, ControlPoint
 from dosecalc.model.motion import gantry_turn_deg, technique_of
@@ -53,6 +58,9 @@ def read_beam(beam: Dataset, number_: int, reference: BeamReference, where: str)
     refuse_radiation(beam, where)
     points = _points(beam, where)
     refuse_matter_in_beam(beam, points, where, notes)
+    bolus = bolus_numbers(beam, where)
+    if bolus:
+        notes.append(f"bolus in the beam: ROI {', '.join(str(n) for n in bolus)}")
     mode = fluence_mode(beam, where, notes)
     devices = read_devices(beam, where)
     shapes = apertures(points, devices, where, notes)
@@ -75,6 +83,7 @@ def read_beam(beam: Dataset, number_: int, reference: BeamReference, where: str)
             prescribed_dose_gy=reference.dose_gy,
             dose_point=reference.dose_point,
             notes=tuple(notes),
+            bolus=bolus,
         )
     except InputError as error:
         raise DicomError(f"{where}: {error}") from error

@@ -1,4 +1,4 @@
-"""What a beam asks that is not modelled: other particles, and matter in the beam."""
+"""What a plan or beam asks that is not modelled: other particles, sources, matter in the beam."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from pydicom.dataset import Dataset
 from dosecalc.dicom._common import integer, items, number, require, text
 from dosecalc.errors import DicomError, UnsupportedError
 
-__all__ = ["fluence_mode", "refuse_matter_in_beam", "refuse_radiation"]
+__all__ = [
+    "bolus_numbers",
+    "fluence_mode",
+    "refuse_brachytherapy",
+    "refuse_matter_in_beam",
+    "refuse_other_plans",
+    "refuse_radiation",
+]
+
+RT_ION_PLAN_STORAGE = "1.2.840.10008.5.1.4.1.1.481.8"
 
 _NEEDED = {
     "ELECTRON": "an electron beam model",
@@ -21,7 +30,6 @@ _NEEDED = {
 _MODIFIERS = (
     ("NumberOfCompensators", "CompensatorSequence", "compensator", "its thickness map"),
     ("NumberOfBlocks", "BlockSequence", "block", "its outline, transmission and tray factor"),
-    ("NumberOfBoli", "ReferencedBolusSequence", "bolus", "its outline as a structure with density"),
     ("", "ApplicatorSequence", "applicator", "a model of its collimation and scatter"),
     ("", "EnhancedRTBeamLimitingDeviceSequence", "enhanced beam limiting device", "a model of it"),
 )
@@ -34,6 +42,79 @@ _TRAYS = (
 )
 # Behind the patient, or only there to be looked at.
 _HARMLESS_ACCESSORIES = ("IMAGE_DETECTOR",)
+
+
+def refuse_other_plans(ds: Dataset, where: str, notes: list[str]) -> None:
+    """Refuse what is no plan, ion plans, and plans whose dose comes from sources alone.
+
+    A plan with external beams that also states a brachytherapy type is one of external
+    beams; `refuse_brachytherapy` looks at what its fraction group delivers.
+    """
+    if text(ds, "SOPClassUID", where) == RT_ION_PLAN_STORAGE or items(ds, "IonBeamSequence", where):
+        raise UnsupportedError(
+            f"{where}: RT Ion Plan; protons and ions are not calculated (an ion engine would "
+            "be needed)"
+        )
+    modality = text(ds, "Modality", where)
+    if modality != "RTPLAN":
+        raise DicomError(f"{where}: Modality (0008,0060) is {modality or 'missing'}, not RTPLAN")
+    brachy = text(ds, "BrachyTreatmentType", where)
+    setups = items(ds, "ApplicationSetupSequence", where)
+    if not brachy and not setups:
+        return
+    if not items(ds, "BeamSequence", where):
+        raise UnsupportedError(
+            f"{where}: brachytherapy plan ({brachy or 'type not stated'}); sources in the patient "
+            "are not calculated (a source model would be needed)"
+        )
+    said = f"BrachyTreatmentType {brachy}" if brachy else f"{len(setups)} application setups"
+    notes.append(f"the plan has external beams and a leftover of brachytherapy ({said}): ignored")
+
+
+def refuse_brachytherapy(ds: Dataset, group: Dataset, where: str, notes: list[str]) -> None:
+    """Refuse a fraction group that delivers sources; what names none is a leftover and noted."""
+    stated = integer(group, "NumberOfBrachyApplicationSetups", where, 0)
+    listed = items(group, "ReferencedBrachyApplicationSetupSequence", where)
+    if not stated and not listed:
+        return
+    named = [integer(one, "ReferencedBrachyApplicationSetupNumber", where, None) for one in listed]
+    for setup in items(ds, "ApplicationSetupSequence", where):
+        number_ = integer(setup, "ApplicationSetupNumber", where, None)
+        wanted = number_ in named or not any(n is not None for n in named)
+        if wanted and items(setup, "ChannelSequence", where):
+            raise UnsupportedError(
+                f"{where}: the fraction group delivers brachytherapy as well (application setup "
+                f"{number_}); only external beams are calculated"
+            )
+    if not items(ds, "BeamSequence", where) or not items(group, "ReferencedBeamSequence", where):
+        raise UnsupportedError(
+            f"{where}: the fraction group has {max(stated, len(listed))} brachytherapy application "
+            "setups and no beams; only external beams are calculated"
+        )
+    notes.append(
+        f"the fraction group states {max(stated, len(listed))} brachytherapy application setups, "
+        "but the plan holds no source for them: ignored"
+    )
+
+
+def bolus_numbers(beam: Dataset, where: str) -> tuple[int, ...]:
+    """Return the ROI numbers of the boluses in a beam.
+
+    Raises
+    ------
+    UnsupportedError
+        A bolus that is no structure, so that nobody knows where it lies.
+    """
+    named = items(beam, "ReferencedBolusSequence", where)
+    numbers = [integer(one, "ReferencedROINumber", where, None) for one in named]
+    known = tuple(dict.fromkeys(n for n in numbers if n is not None))
+    stated = max(integer(beam, "NumberOfBoli", where, 0), len(named))
+    if stated > len(numbers) or None in numbers:
+        raise UnsupportedError(
+            f"{where}: {stated} bolus (NumberOfBoli), but ReferencedBolusSequence (300C,00B0) does "
+            "not say which ROI it is; draw the bolus as a structure and export the plan again"
+        )
+    return known
 
 
 def refuse_radiation(beam: Dataset, where: str) -> None:
@@ -58,7 +139,7 @@ def refuse_radiation(beam: Dataset, where: str) -> None:
 def refuse_matter_in_beam(
     beam: Dataset, points: Sequence[Dataset], where: str, notes: list[str]
 ) -> None:
-    """Refuse wedges, blocks, compensators, bolus, applicators, trays by name.
+    """Refuse wedges, blocks, compensators, applicators, trays by name.
 
     A wedge that is OUT at every control point is in nobody's way: it becomes a note.
     """

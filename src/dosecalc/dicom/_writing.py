@@ -12,7 +12,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
 from dosecalc import __version__
-from dosecalc.dicom._common import text, uid
+from dosecalc.dicom._common import present, text, uid
 from dosecalc.dicom.uids import IMPLEMENTATION_CLASS_UID
 from dosecalc.errors import DicomError, InputError
 
@@ -36,6 +36,7 @@ class Subject:
 
     `when` dates the file; None leaves every date and time empty, which the
     standard allows for all of them, so that the same input gives the same bytes.
+    `study_uid` is "" for a file that was read and names no study; nothing is written beside it.
     """
 
     patient_id: str
@@ -48,17 +49,17 @@ class Subject:
     study_time: str = ""
     when: datetime | None = None
 
-    def __post_init__(self) -> None:
-        if not self.study_uid:
-            raise InputError("a written DICOM file needs a study UID; make one with new_uid()")
 
+def read_subject(dataset: Dataset, *, without_study: bool = False) -> Subject:
+    """Return the patient and study of a data set that was read, for files written beside it.
 
-def read_subject(dataset: Dataset) -> Subject:
-    """Return the patient and study of a data set that was read, for files written beside it."""
+    `without_study` accepts a data set that names no study, which nothing can be written beside.
+    """
+    no_study = without_study and not present(dataset, "StudyInstanceUID")
     return Subject(
         patient_id=text(dataset, "PatientID"),
         patient_name=text(dataset, "PatientName"),
-        study_uid=uid(dataset, "StudyInstanceUID"),
+        study_uid="" if no_study else uid(dataset, "StudyInstanceUID"),
         birth_date=text(dataset, "PatientBirthDate"),
         sex=text(dataset, "PatientSex"),
         study_id=text(dataset, "StudyID"),
@@ -79,6 +80,8 @@ def base_dataset(
     frame_of_reference_uid: str = "",
 ) -> Dataset:
     """Return the patient, study, series, equipment and SOP common modules, filled in."""
+    if not subject.study_uid:
+        raise InputError("a written DICOM file needs a study UID; make one with new_uid()")
     ds = Dataset()
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.SOPClassUID = sop_class_uid

@@ -331,10 +331,13 @@ def _agreed_position(
     if stated is None and given is None:
         raise DicomError(
             f"{first.where}: PatientPosition (0018,5100) is missing or empty; "
-            "say how the patient lay"
+            "say how the patient lay with --position, for example --position HFS"
         )
     if stated is not None and given is not None and stated != given:
-        raise DicomError(f"{first.where}: PatientPosition is {stated.value}, not {given.value}")
+        raise DicomError(
+            f"{first.where}: PatientPosition is {stated.value}, not {given.value} as given; "
+            "correct the one that is wrong"
+        )
     if stated is None and given is not None:
         notes.append(f"PatientPosition missing; {given.value} as the user states")
         return given

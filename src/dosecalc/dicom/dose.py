@@ -16,6 +16,7 @@ from dosecalc.dicom._common import (
     items,
     name_of,
     number,
+    present,
     read_dataset,
     require,
     text,
@@ -62,6 +63,7 @@ class DoseReferences:
     ----------
     subject : Subject
     frame_of_reference_uid : str
+        "" where the file names none.
     plan_uid : str
         SOP Instance UID of the plan, "" where the file names none.
     structure_set_uid : str
@@ -272,10 +274,16 @@ def _frame_step(
     """Return the distance between frames, mm; negative where they run against the normal."""
     if offsets.size == 1:
         thickness = number(dataset, "SliceThickness", where, None)
-        if not slice_thickness_ok or thickness is None or thickness <= 0:
+        if thickness is None or thickness <= 0:
             raise DicomError(
                 f"{where}: a dose of one frame has no extent across it (SliceThickness "
-                f"{thickness}); give a dose of several frames, or allow its slice thickness"
+                f"{'missing' if thickness is None else thickness}); give a dose of several frames"
+            )
+        if not slice_thickness_ok:
+            raise DicomError(
+                f"{where}: a dose of one frame, {thickness:g} mm thick: that is a plane and not "
+                "the dose of a volume; give a dose of several frames (the commands gamma and "
+                "compare take a plane)"
             )
         notes.append(f"one frame only: SliceThickness {thickness:g} mm taken as its extent")
         return thickness
@@ -345,6 +353,11 @@ def _references(dataset: Dataset, summation: str, where: str, notes: list[str]) 
     structure_sets = items(dataset, "ReferencedStructureSetSequence", where)
     if not plans:
         notes.append("the dose names no plan")
+    if not present(dataset, "FrameOfReferenceUID"):
+        notes.append("the dose names no frame of reference")
+    if not present(dataset, "StudyInstanceUID"):
+        notes.append("the dose names no study")
+    frame = present(dataset, "FrameOfReferenceUID")
     if len(plans) > 1 and summation not in ("MULTI_PLAN", "PLAN_OVERVIEW"):
         raise DicomError(f"{where}: a {summation} dose that names {len(plans)} plans")
     group = beam = None
@@ -353,8 +366,8 @@ def _references(dataset: Dataset, summation: str, where: str, notes: list[str]) 
     if summation == "BEAM" and beam is None:
         notes.append("a BEAM dose that does not name its beam")
     return DoseReferences(
-        subject=read_subject(dataset),
-        frame_of_reference_uid=uid(dataset, "FrameOfReferenceUID", where),
+        subject=read_subject(dataset, without_study=True),
+        frame_of_reference_uid=uid(dataset, "FrameOfReferenceUID", where) if frame else "",
         plan_uid=uid(plans[0], "ReferencedSOPInstanceUID", where) if len(plans) == 1 else "",
         structure_set_uid=(
             uid(structure_sets[0], "ReferencedSOPInstanceUID", where) if structure_sets else ""

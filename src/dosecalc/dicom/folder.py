@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from dosecalc.dicom._chain import (
     Choice,
@@ -24,7 +25,7 @@ from dosecalc.dicom._chain import (
     read_doses,
 )
 from dosecalc.dicom._common import integer, items, text
-from dosecalc.dicom._files import FoundFile, SourceFile, check_patient, scan_folder
+from dosecalc.dicom._files import BROKEN, FoundFile, SourceFile, check_patient, scan_folder
 from dosecalc.dicom._series import Images, Told, choose_series
 from dosecalc.dicom._writing import Subject, read_subject
 from dosecalc.dicom.ct import cone_beam_sign, read_ct
@@ -32,7 +33,7 @@ from dosecalc.dicom.dose import DoseReferences, ImportedDose
 from dosecalc.dicom.identity import Doubt
 from dosecalc.dicom.plan import read_plan
 from dosecalc.dicom.structures import read_structures
-from dosecalc.errors import DicomError, DosecalcError
+from dosecalc.errors import DicomError, DosecalcError, InputError
 from dosecalc.model import CtImage, PatientPosition, Plan, StructureSet
 from dosecalc.patient.drawing import on_slices
 
@@ -88,6 +89,7 @@ def import_folder(
     fraction_group: int | None = None,
     same_patient: str | None = None,
     plane_spacing: float | None = None,
+    without_beams: Sequence[int] = (),
 ) -> Case:
     """Read a folder, and those below it, as one case of one patient.
 
@@ -96,7 +98,8 @@ def import_folder(
     folder : path
     plan_uid, structure_set_uid, ct_series_uid : str or None
         Which one to take where the folder holds several and no reference tells
-        them apart. The first two are SOP Instance UIDs.
+        them apart. The first two are SOP Instance UIDs. (The command calls them
+        --plan, --structures and --series.)
     use_ct : bool
         False leaves the CT out, for a calculation that needs none (water
         inside the external contour).
@@ -112,6 +115,8 @@ def import_folder(
         user knows; it becomes a doubt of the case.
     plane_spacing : float or None, mm
         Distance of the slices that structures were drawn on; that of the CT if None.
+    without_beams : sequence of int
+        Beam Numbers to leave out; see :func:`read_plan`.
 
     Raises
     ------
@@ -126,7 +131,8 @@ def import_folder(
     place = Path(folder)
     choice = Choice(plan_uid, structure_set_uid, ct_series_uid, use_ct, incomplete_ok)
     try:
-        case = _case(place, choice, position, fraction_group, same_patient)
+        of_plan = PlanChoice(position, fraction_group, tuple(without_beams))
+        case = _case(place, choice, of_plan, same_patient)
     except DosecalcError as error:
         # Files are named by their paths below the folder, which says nothing of a list of cases.
         if str(error).startswith(str(place)):
@@ -139,13 +145,15 @@ def import_folder(
     return replace(case, structures=on_slices(case.structures, plane_spacing))
 
 
-def _case(
-    place: Path,
-    choice: Choice,
-    position: PatientPosition | None,
-    fraction_group: int | None,
-    same_patient: str | None,
-) -> Case:
+class PlanChoice(NamedTuple):
+    """What the user states of the plan and of how the patient lies."""
+
+    position: PatientPosition | None
+    fraction_group: int | None
+    without_beams: tuple[int, ...]
+
+
+def _case(place: Path, choice: Choice, of_plan: PlanChoice, same_patient: str | None) -> Case:
     found = scan_folder(place)
     identity = check_patient(found, same_patient)
     told = Told(list(identity.notes), [Doubt("patient", one) for one in identity.doubts])
@@ -155,13 +163,17 @@ def _case(
     if plan_file is not None:
         where = plan_file.source.name
         ds = dataset_of(plan_file)
-        plan = read_plan(ds, where=where, fraction_group=fraction_group, position=position)
+        plan = read_plan(
+            ds, where=where, structure_set_uid=choice.structure_set_uid, **of_plan._asdict()
+        )
+    elif of_plan.fraction_group is not None or of_plan.without_beams:
+        raise InputError("--fraction-group, --without-beam: there is no plan; leave them out")
     set_file = choose_structure_set(of_kind(found, "RTSTRUCT"), plan, choice, notes)
     structures = None
     if set_file is not None:
         structures = read_structures(dataset_of(set_file), where=set_file.source.name)
     series = choose_series(_images(found), set_file, structures, choice, told)
-    ct = _ct(series, structures, position, told)
+    ct = _ct(series, structures, of_plan.position, told)
     check_frames(plan, structures, ct, notes)
     used = [f for f in (plan_file, set_file, *series) if f is not None]
     frame = frame_of(plan, structures, ct)
@@ -174,7 +186,7 @@ def _case(
         ct=ct,
         structures=structures,
         plan=plan,
-        fraction_group=_group_number(plan_file, fraction_group),
+        fraction_group=_group_number(plan_file, of_plan.fraction_group),
         doses=doses,
         files=files,
         notes=(*(doubt.sentence for doubt in told.doubts), *notes),
@@ -244,7 +256,7 @@ def _group_number(plan_file: FoundFile | None, chosen: int | None) -> int | None
 
 
 def _note_studies(used: Sequence[FoundFile], notes: list[str]) -> None:
-    studies = {text(dataset_of(f), "StudyInstanceUID") for f in used}
+    studies = {text(dataset_of(f), "StudyInstanceUID") for f in used} - {""}
     if len(studies) > 1:
         notes.append(f"the files are of {len(studies)} studies: {', '.join(sorted(studies))}")
 
@@ -257,8 +269,10 @@ def _account(
     copies = [f.name for f in files if f.remark.startswith("copy of")]
     if copies:
         notes.append(f"{len(copies)} copies of other files ignored: {', '.join(copies[:5])}")
+    broken = [f for f in files if f.remark.startswith(BROKEN)]
+    notes.extend(f"{f.name} left aside: {f.remark}" for f in broken)
     for kind in ("other DICOM", "not DICOM"):
-        ignored = [f.name for f in files if f.kind == kind]
+        ignored = [f.name for f in files if f.kind == kind and f not in broken]
         if ignored:
             notes.append(f"{len(ignored)} {kind} files ignored: {', '.join(ignored[:5])}")
     if not any(f.dataset is not None for f in found):

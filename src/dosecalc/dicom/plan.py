@@ -9,19 +9,19 @@ C.8.8.14.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pydicom.dataset import Dataset
 
 from dosecalc.dicom._common import integer, items, number, present, text, uid, vector
 from dosecalc.dicom._plan_beam import BeamReference, read_beam
+from dosecalc.dicom._plan_refusals import refuse_brachytherapy, refuse_other_plans
 from dosecalc.dicom.ct import read_position
 from dosecalc.errors import DicomError, InputError, UnsupportedError
-from dosecalc.model import Beam, PatientPosition, Plan, Prescription
+from dosecalc.model import Beam, LeftOutBeam, PatientPosition, Plan, Prescription
 
 __all__ = ["read_plan"]
-
-RT_ION_PLAN_STORAGE = "1.2.840.10008.5.1.4.1.1.481.8"
 
 _NOT_TREATMENT = ("SETUP", "OPEN_PORTFILM", "TRMT_PORTFILM", "VERIFICATION")
 
@@ -32,6 +32,8 @@ def read_plan(
     where: str = "RTPLAN",
     fraction_group: int | None = None,
     position: PatientPosition | None = None,
+    without_beams: Sequence[int] = (),
+    structure_set_uid: str | None = None,
 ) -> Plan:
     """Convert an RT Plan data set.
 
@@ -45,6 +47,11 @@ def read_plan(
     position : PatientPosition, optional
         How the patient lies, known from elsewhere (the CT); needed where the plan
         does not say, and must agree where it does.
+    without_beams : sequence of int
+        Beam Numbers to leave out, whatever they ask for: imaging beams that the plan
+        marks as TREATMENT. `Plan.left_out` holds them.
+    structure_set_uid : str, optional
+        Which one, for a plan that refers to several.
 
     Returns
     -------
@@ -58,18 +65,22 @@ def read_plan(
         The file is not a plan, is incomplete, or contradicts itself or `position`.
     UnsupportedError
         It asks for something that is not modelled, each named: other particles,
-        brachytherapy, wedges, blocks, compensators, bolus, applicators, trays,
+        brachytherapy, wedges, blocks, compensators, applicators, trays,
         two-layer collimators, rotations of the couch during a beam, tilts.
     InputError
-        Several fraction groups and none chosen, or the chosen one is not there.
+        Several fraction groups and none chosen, or the chosen one is not there; a beam
+        to leave out that the plan does not have.
     """
-    _refuse_other_plans(ds, where)
     notes: list[str] = []
+    refuse_other_plans(ds, where, notes)
     beams_by_number = _numbered_beams(ds, where)
     group = _fraction_group(ds, where, fraction_group, notes)
     references = _beam_references(group, beams_by_number, where)
+    left_out = _left_out(beams_by_number, references, without_beams, where, notes)
     beams, setups = [], []
     for number_, item in beams_by_number.items():
+        if any(number_ == one.number for one in left_out):
+            continue
         place = _beam_name(item, number_, where)
         if _is_delivered(item, references.get(number_), place, notes):
             reference = _reference(references[number_], place)
@@ -77,35 +88,25 @@ def read_plan(
             setups.append(integer(item, "ReferencedPatientSetupNumber", place, None))
     if not beams:
         raise DicomError(f"{where}: no treatment beam is delivered ({'; '.join(notes)})")
-    return _plan(ds, where, beams, setups, group, position, notes)
+    notes.extend(_gathered(beams))
+    agreed = _position(ds, setups, position, where, notes)
+    set_uid = _structure_set(ds, structure_set_uid, where, notes)
+    return replace(_plan(ds, where, beams, group, agreed, set_uid, notes), left_out=left_out)
 
 
 def _plan(
     ds: Dataset,
     where: str,
     beams: list[Beam],
-    setups: list[int | None],
     group: Dataset,
-    position: PatientPosition | None,
+    position: PatientPosition,
+    structure_set_uid: str,
     notes: list[str],
 ) -> Plan:
-    notes.extend(_gathered(beams))
-    agreed = _position(ds, setups, position, where, notes)
-    structure_sets = items(ds, "ReferencedStructureSetSequence", where)
-    if len(structure_sets) > 1:
-        raise UnsupportedError(
-            f"{where}: the plan refers to {len(structure_sets)} structure sets; one is supported"
-        )
-    structure_set_uid = (
-        uid(structure_sets[0], "ReferencedSOPInstanceUID", where) if structure_sets else ""
-    )
-    if not structure_set_uid:
-        geometry = text(ds, "RTPlanGeometry", where) or "no RTPlanGeometry"
-        notes.append(f"the plan refers to no structure set ({geometry})")
     try:
         return Plan(
             beams=tuple(beams),
-            position=agreed,
+            position=position,
             fractions=_fractions(group, where, notes),
             prescriptions=_prescriptions(ds, group, where, notes),
             label=text(ds, "RTPlanLabel", where),
@@ -120,6 +121,56 @@ def _plan(
         raise DicomError(f"{where}: {error}") from error
 
 
+def _structure_set(ds: Dataset, chosen: str | None, where: str, notes: list[str]) -> str:
+    """Return the UID of the structure set that the plan refers to, "" where it names none."""
+    listed = items(ds, "ReferencedStructureSetSequence", where)
+    uids = list(dict.fromkeys(uid(one, "ReferencedSOPInstanceUID", where) for one in listed))
+    if len(uids) > 1 and chosen not in uids:
+        raise InputError(
+            f"{where}: the plan refers to {len(uids)} structure sets ({', '.join(uids)}); choose "
+            "one of them with --structures UID"
+        )
+    if len(uids) > 1:
+        notes.append(f"the plan refers to {len(uids)} structure sets; {chosen} taken as asked")
+        return str(chosen)
+    if not uids:
+        geometry = text(ds, "RTPlanGeometry", where) or "no RTPlanGeometry"
+        notes.append(f"the plan refers to no structure set ({geometry})")
+    return uids[0] if uids else ""
+
+
+def _left_out(
+    beams: Mapping[int, Dataset],
+    references: Mapping[int, Dataset],
+    asked: Sequence[int],
+    where: str,
+    notes: list[str],
+) -> tuple[LeftOutBeam, ...]:
+    """Return the beams that the user leaves out, with a note for each."""
+    unknown = [n for n in asked if n not in beams]
+    if unknown:
+        there = ", ".join(f"{n} ({text(b, 'BeamName')})" for n, b in beams.items())
+        raise InputError(
+            f"{where}: there is no beam {unknown[0]} to leave out (--without-beam); the plan has "
+            f"{there}"
+        )
+    found = []
+    for number_ in dict.fromkeys(asked):
+        name = text(beams[number_], "BeamName", where)
+        reference = references.get(number_)
+        delivery = text(beams[number_], "TreatmentDeliveryType", where)
+        if reference is None or delivery in _NOT_TREATMENT:
+            continue  # it is not delivered anyway, which another note says
+        mu = number(reference, "BeamMeterset", where, None)
+        found.append(LeftOutBeam(number_, name, mu))
+        place = f"beam {number_} ({name})"
+        if mu:
+            notes.append(f"{place}: left out as asked, its {mu:g} MU with it")
+        else:
+            notes.append(f"{place}: left out as asked")
+    return tuple(found)
+
+
 def _gathered(beams: Sequence[Beam]) -> list[str]:
     """Return the notes of the beams, each once with the beams it holds for."""
     holders: dict[str, list[str]] = {}
@@ -130,23 +181,6 @@ def _gathered(beams: Sequence[Beam]) -> list[str]:
         f"beam{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}: {note}"
         for note, numbers in holders.items()
     ]
-
-
-def _refuse_other_plans(ds: Dataset, where: str) -> None:
-    if text(ds, "SOPClassUID", where) == RT_ION_PLAN_STORAGE or items(ds, "IonBeamSequence", where):
-        raise UnsupportedError(
-            f"{where}: RT Ion Plan; protons and ions are not calculated (an ion engine would "
-            "be needed)"
-        )
-    modality = text(ds, "Modality", where)
-    if modality != "RTPLAN":
-        raise DicomError(f"{where}: Modality (0008,0060) is {modality or 'missing'}, not RTPLAN")
-    brachy = text(ds, "BrachyTreatmentType", where)
-    if brachy or items(ds, "ApplicationSetupSequence", where):
-        raise UnsupportedError(
-            f"{where}: brachytherapy plan ({brachy or 'type not stated'}); sources in the patient "
-            "are not calculated (a source model would be needed)"
-        )
 
 
 def _numbered_beams(ds: Dataset, where: str) -> dict[int, Dataset]:
@@ -186,19 +220,14 @@ def _fraction_group(ds: Dataset, where: str, chosen: int | None, notes: list[str
     if chosen is None and len(groups) > 1:
         raise InputError(
             f"{where}: the plan has {len(groups)} fraction groups ({listed}); choose one with "
-            "fraction_group"
+            "--fraction-group N"
         )
     if chosen is not None and chosen not in numbers:
         raise InputError(f"{where}: there is no fraction group {chosen}; the plan has {listed}")
     group = groups[0 if chosen is None else numbers.index(chosen)]
     if len(groups) > 1:
         notes.append(f"fraction group {chosen} of {listed} read; the others are left out")
-    setups = integer(group, "NumberOfBrachyApplicationSetups", where, 0)
-    if setups or items(group, "ReferencedBrachyApplicationSetupSequence", where):
-        raise UnsupportedError(
-            f"{where}: the fraction group has {setups} brachytherapy application setups; "
-            "only external beams are calculated"
-        )
+    refuse_brachytherapy(ds, group, where, notes)
     return group
 
 
@@ -236,7 +265,8 @@ def _is_delivered(beam: Dataset, reference: Dataset | None, place: str, notes: l
     if delivery != "TREATMENT":
         raise UnsupportedError(
             f"{place}: TreatmentDeliveryType (300A,00CE) is {delivery}; TREATMENT beams are "
-            "calculated, setup and verification beams left out, nothing else is known"
+            "calculated, setup and verification beams left out, nothing else is known; leave it "
+            "out with --without-beam"
         )
     if reference is None:
         notes.append(f"{name}: not in the fraction group, so not delivered: left out")
@@ -249,7 +279,8 @@ def _reference(item: Dataset, place: str) -> BeamReference:
     if mu is None:
         raise DicomError(
             f"{place}: BeamMeterset (300A,0086) is missing: the MU of this treatment beam are "
-            "unknown; export the plan after calculating it"
+            "unknown; export the plan after calculating it, or leave an imaging beam out with "
+            "--without-beam"
         )
     if mu < 0:
         raise DicomError(f"{place}: BeamMeterset (300A,0086) is {mu:g} MU; it cannot be negative")
@@ -308,16 +339,17 @@ def _position(
         )
     if found and given is not None and given not in found:
         raise DicomError(
-            f"{where}: the plan's PatientPosition (0018,5100) is {names}, the scan's {given.value}"
+            f"{where}: the plan's PatientPosition (0018,5100) is {names}, not {given.value} as "
+            "given; correct the one that is wrong"
         )
     if found:
         return found.pop()
     if given is None:
         raise DicomError(
             f"{where}: PatientPosition (0018,5100) is missing from PatientSetupSequence; say how "
-            "the patient lies"
+            "the patient lies with --position, for example --position HFS"
         )
-    notes.append(f"the plan does not state PatientPosition: {given.value} taken from the scan")
+    notes.append(f"the plan does not state PatientPosition: {given.value} taken as given")
     return given
 
 

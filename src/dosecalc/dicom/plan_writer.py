@@ -233,11 +233,13 @@ def _beam(beam: Beam) -> Dataset:
         TreatmentDeliveryType="TREATMENT",
         NumberOfWedges=0,
         NumberOfCompensators=0,
-        NumberOfBoli=0,
+        NumberOfBoli=len(beam.bolus),
         NumberOfBlocks=0,
         FinalCumulativeMetersetWeight=decimal(1.0),
         NumberOfControlPoints=len(beam.control_points),
     )
+    if beam.bolus:
+        ds.ReferencedBolusSequence = [_item(ReferencedROINumber=number) for number in beam.bolus]
     ds.ControlPointSequence = _control_points(beam)
     return ds
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosecalc import __version__
-from dosecalc.beam import beam_fluences, beam_notes
+from dosecalc.beam import beam_fluences, beam_notes, check_bolus
 from dosecalc.beam.fluence import Fluence
 from dosecalc.core.terma import BeamGeometry
 from dosecalc.data.deposition import load_kernels
@@ -119,6 +119,7 @@ def compute(
     """
     settings = settings or CollapsedConeSettings()
     machines = machines_of(plan, machine)
+    check_bolus(plan, phantom.bolus)
     jobs = [
         job
         for beam in plan.beams

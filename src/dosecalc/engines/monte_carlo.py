@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosecalc import __version__
-from dosecalc.beam import Fluence, beam_fluences, beam_notes
+from dosecalc.beam import Fluence, beam_fluences, beam_notes, check_bolus
 from dosecalc.core.threads import thread_count
 from dosecalc.core.transport.batch import run_batches
 from dosecalc.core.transport.tables import Cuts, Matter, Source
@@ -265,6 +265,7 @@ def _beams(
     settings: MonteCarloSettings,
 ) -> tuple[list[_Beam], dict[int, Machine]]:
     machines = machines_of(plan, machine)
+    check_bolus(plan, phantom.bolus)
     beams = []
     for beam in plan.beams:
         model = machines[beam.number]

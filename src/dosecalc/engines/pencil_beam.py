@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosecalc import __version__
-from dosecalc.beam import beam_fluences, beam_notes
+from dosecalc.beam import beam_fluences, beam_notes, check_bolus
 from dosecalc.beam.fluence import Fluence
 from dosecalc.core.fan import FanLattice
 from dosecalc.core.pencil import (
@@ -143,6 +143,7 @@ def compute(
     """
     settings = settings or PencilBeamSettings()
     machines = machines_of(plan, machine)
+    check_bolus(plan, phantom.bolus)
     jobs = [
         (beam, fluence, machines[beam.number])
         for beam in plan.beams

@@ -14,7 +14,14 @@ from dosecalc.model.machine import (
     Spectrum,
 )
 from dosecalc.model.phantom import Phantom, VoxelSource
-from dosecalc.model.plan import Beam, ControlPoint, PatientPosition, Plan, Prescription
+from dosecalc.model.plan import (
+    Beam,
+    ControlPoint,
+    LeftOutBeam,
+    PatientPosition,
+    Plan,
+    Prescription,
+)
 from dosecalc.model.structures import Contour, Structure, StructureSet
 
 __all__ = [
@@ -26,6 +33,7 @@ __all__ = [
     "Dose",
     "Grid",
     "JawModel",
+    "LeftOutBeam",
     "Limits",
     "Machine",
     "MlcModel",

@@ -41,6 +41,8 @@ class Phantom:
     notes : tuple of str
         What a reader must know about how the phantom was made (curve and its
         version, voxels limited, overrides applied).
+    bolus : tuple of int
+        ROI numbers of the boluses that are in it.
     """
 
     grid: Grid
@@ -49,6 +51,7 @@ class Phantom:
     materials: tuple[str, ...]
     source: NDArray[np.uint8] | None = None
     notes: tuple[str, ...] = field(default=())
+    bolus: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         density = read_only(self.density, np.float32, what="phantom density", ndim=3)

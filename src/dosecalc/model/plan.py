@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dosecalc.errors import InputError
 from dosecalc.model._checks import finite, read_only, whole
 
-__all__ = ["Beam", "ControlPoint", "PatientPosition", "Plan", "Prescription"]
+__all__ = ["Beam", "ControlPoint", "LeftOutBeam", "PatientPosition", "Plan", "Prescription"]
 
 
 class PatientPosition(Enum):
@@ -123,6 +123,9 @@ class Beam:
     technique : {"STATIC", "STEP_AND_SHOOT", "SLIDING_WINDOW", "ARC", "VMAT"}
     prescribed_dose_gy : float or None
         Beam dose of the plan (300A,0084), Gy at its specification point.
+    bolus : tuple of int
+        ROI numbers of the boluses that the plan puts into the beam. The dose is
+        calculated in a phantom that holds them, or not at all.
     """
 
     number: int
@@ -139,6 +142,7 @@ class Beam:
     prescribed_dose_gy: float | None = None
     dose_point: tuple[float, float, float] | None = None
     notes: tuple[str, ...] = field(default=())
+    bolus: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         where = f"beam {self.number} ({self.name})"
@@ -194,11 +198,21 @@ class Prescription:
 
 
 @dataclass(frozen=True)
+class LeftOutBeam:
+    """A beam of the plan that is not calculated because the user said so; MU of one fraction."""
+
+    number: int
+    name: str
+    mu: float | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
     """Beams of one fraction, and how many fractions there are.
 
     `fractions` is None where the plan has no fraction scheme: whoever needs a
-    total must then ask for it, never assume one.
+    total must then ask for it, never assume one. `left_out` are beams that the
+    plan delivers and the user left out.
     """
 
     beams: tuple[Beam, ...]
@@ -212,6 +226,7 @@ class Plan:
     patient_id: str = ""
     approval: str = ""
     notes: tuple[str, ...] = field(default=())
+    left_out: tuple[LeftOutBeam, ...] = ()
 
     def __post_init__(self) -> None:
         numbers = [b.number for b in self.beams]

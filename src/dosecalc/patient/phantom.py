@@ -134,7 +134,7 @@ def phantom_from_ct(
     rest = Share(_average(room, block, grid), _average(density, block, grid))
     covered = covered_fraction(ct.grid, grid).astype(np.float32)
     beyond = int(np.count_nonzero(covered < 0.5))
-    return assemble(
+    made = assemble(
         grid,
         (rest, fill_shares, covered),
         load_material(outside),
@@ -149,6 +149,8 @@ def phantom_from_ct(
             *([f"{beyond} voxels lie beyond the CT and are {outside}"] if beyond else []),
         ),
     )
+    drawn = () if structures is None else [structures[name].number for name in bolus]
+    return replace(made, bolus=tuple(drawn))
 
 
 def phantom_from_structures(
@@ -176,7 +178,7 @@ def phantom_from_structures(
     structures = with_spacing(structures, grid.spacing[2], only_unknown=True)
     kept, kept_notes = _kept_structures(structures, body, ())
     if not kept:
-        raise InputError("without a CT a body structure is needed; body='none' leaves nothing")
+        raise InputError("without a CT a body structure is needed; --body none leaves nothing")
     merged = {kept[0].name: inside, **(overrides or {})}
     fills, notes = resolve_overrides(structures, merged, steps, use_recorded=False)
     # The body is filled as it is kept, where its planes are missing too.
@@ -219,7 +221,7 @@ def _kept_structures(
         return (), ("body: none; all of the CT is kept, with everything that lies around",)
     if structures is None:
         raise InputError(
-            "no structure set, so no body contour; say body='none' to keep all of the CT"
+            "no structure set, so no body contour; say --body none to keep all of the CT"
         )
     if body is not None:
         chosen = structures[body]
@@ -229,7 +231,7 @@ def _kept_structures(
             names = ", ".join(s.name for s in (found or structures))
             raise InputError(
                 f"{len(found)} structures are of the type EXTERNAL; name the body contour "
-                f"(body=...), one of: {names}; or say body='none' to keep all of the CT"
+                f"with --body, one of: {names}; or say --body none to keep all of the CT"
             )
         chosen = found[0]
     # Whatever its type, the body is filled where its planes are missing.
@@ -375,8 +377,8 @@ def _refuse_air(
             )
             raise InputError(
                 f"{name!r} was named as couch or bolus, but the CT holds air there "
-                f"({mass / volume:.4f} g/cm3); give it a density through overrides "
-                f"(--override '{name}=1.0', in g/cm3){known}"
+                f"({mass / volume:.4f} g/cm3); give it a density with --override "
+                f"'{name}=1.0', in g/cm3{known}"
             )
 
 

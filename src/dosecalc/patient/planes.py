@@ -145,13 +145,13 @@ def plane_spacing_of(
         if z.size == 1:
             raise GeometryError(
                 f"structure {structure.name!r} is drawn on one plane only, z = {z[0]:g} mm, and "
-                "nothing tells the spacing of the CT slices; give it in mm (--plane-spacing, or "
-                "plane_spacing=)"
+                "nothing tells the spacing of the CT slices; give it in mm "
+                "(--plane-spacing)"
             )
         raise GeometryError(
             f"structure {structure.name!r} is drawn on planes at least {np.diff(z).min():g} mm "
             "apart, and nothing tells the spacing of the CT slices; give it in mm "
-            "(--plane-spacing, or plane_spacing=)"
+            "(--plane-spacing)"
         )
     if known is None or (own is not None and own <= (1 + _SAME_STEP) * known):
         return PlaneSpacing(float(own or 0.0), own)

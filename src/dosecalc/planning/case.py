@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,26 @@ from dosecalc.data.hu_curves import choose_curve
 from dosecalc.data.machines import load_machine
 from dosecalc.dicom import Case, import_folder
 from dosecalc.errors import InputError
-from dosecalc.model import CtImage, Machine, Phantom, Structure, StructureSet
+from dosecalc.model import CtImage, Machine, PatientPosition, Phantom, Structure, StructureSet
 from dosecalc.patient.coverage import volume_fraction
 from dosecalc.patient.dose_grid import dose_grid
 from dosecalc.patient.phantom import phantom_from_ct
 
-__all__ = ["PlanningCase", "open_case"]
+__all__ = ["FolderChoices", "PlanningCase", "open_case"]
+
+
+class FolderChoices(TypedDict, total=False):
+    """What to take where a folder holds several; see :func:`dosecalc.dicom.import_folder`.
+
+    `position` is a `PatientPosition` or its name, such as "HFS".
+    """
+
+    plan_uid: str
+    structure_set_uid: str
+    ct_series_uid: str
+    fraction_group: int
+    without_beams: Sequence[int]
+    position: PatientPosition | str
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,7 @@ def open_case(
     couch: Sequence[str] = (),
     bolus: Sequence[str] = (),
     plane_spacing: float | None = None,
+    **choices: Unpack[FolderChoices],
 ) -> PlanningCase:
     """Open a patient folder with CT and structures; a plan in it is not needed.
 
@@ -82,20 +97,34 @@ def open_case(
     couch, bolus : structure names to keep outside the body
     plane_spacing : float or None, mm
         Distance of the slices that structures were drawn on; that of the CT if None.
+    plan_uid, structure_set_uid, ct_series_uid, fraction_group, without_beams, position : optional
+        Which plan, structure set, CT series and fraction group, where the folder holds several;
+        beams to leave out; how the patient lies: see `FolderChoices`.
 
     Raises
     ------
     DosecalcError
         Anything that is missing or cannot be calculated.
     """
-    case = import_folder(Path(folder), incomplete_ok=True, plane_spacing=plane_spacing)
+    case = import_folder(
+        Path(folder),
+        plan_uid=choices.get("plan_uid"),
+        structure_set_uid=choices.get("structure_set_uid"),
+        ct_series_uid=choices.get("ct_series_uid"),
+        fraction_group=choices.get("fraction_group"),
+        without_beams=choices.get("without_beams", ()),
+        position=_position(choices.get("position")),
+        plane_spacing=plane_spacing,
+        incomplete_ok=True,
+    )
     if case.ct is None or case.structures is None:
         raise InputError(f"{folder}: planning needs a CT and a structure set")
     curve = choose_curve(case.ct, name=hu_curve, config=None)
     external = [s.name for s in case.structures.bodies] if body is None else []
     if body is None and len(external) != 1:
         raise InputError(
-            f"{folder}: {len(external)} structures are EXTERNAL; name the body contour with body="
+            f"{folder}: {len(external)} structures are of the type EXTERNAL; name the body contour "
+            "with the argument body"
         )
     outer = [case.structures[name] for name in (body or external[0], *couch, *bolus)]
     phantom = phantom_from_ct(
@@ -108,7 +137,7 @@ def open_case(
         couch=couch,
         bolus=bolus,
     )
-    choices = {
+    recorded = {
         "grid_mm": grid_mm,
         "hu_curve": {"name": curve.name, "version": curve.version, "sha256": curve.sha256},
         "body": body or external[0],
@@ -116,5 +145,16 @@ def open_case(
         "overrides": dict(overrides or {}),
         "couch": list(couch),
         "bolus": list(bolus),
+        "choices": {name: getattr(value, "value", value) for name, value in choices.items()},
     }
-    return PlanningCase(case, case.ct, case.structures, phantom, load_machine(machine), choices)
+    return PlanningCase(case, case.ct, case.structures, phantom, load_machine(machine), recorded)
+
+
+def _position(name: PatientPosition | str | None) -> PatientPosition | None:
+    if name is None:
+        return None
+    try:
+        return PatientPosition(name)
+    except ValueError:
+        known = ", ".join(one.value for one in PatientPosition)
+        raise InputError(f"position {name!r}: there are {known}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,10 +49,10 @@ class Objective:
         where = f"objective for {self.structure!r}"
         if self.kind not in KINDS:
             raise InputError(f"{where}: kind {self.kind!r}; there are {', '.join(KINDS)}")
-        if not (self.dose_gy >= 0 and self.weight > 0):
+        if not (0 <= self.dose_gy < math.inf and 0 < self.weight < math.inf):
             raise InputError(
-                f"{where}: {self.dose_gy} Gy and weight {self.weight}; a dose of 0 or more and a "
-                "weight above 0 are needed"
+                f"{where}: {self.dose_gy} Gy and weight {self.weight}; a finite dose of 0 or more "
+                "and a finite weight above 0 are needed"
             )
         if self.volume_percent is not None:
             if self.kind not in ("max", "min"):
@@ -70,12 +71,28 @@ class StructureVoxels:
     volumes: NDArray[np.float64]
 
     @classmethod
-    def from_fraction(cls, fraction: NDArray[np.floating]) -> StructureVoxels:
-        """Make it from volume fractions, or a mask, on the dose grid."""
+    def from_fraction(
+        cls, fraction: NDArray[np.floating], name: str = "of an objective"
+    ) -> StructureVoxels:
+        """Make it from volume fractions, or a mask, on the dose grid.
+
+        Raises
+        ------
+        InputError
+            There is no voxel, or a fraction that is not finite; `name` says of which structure.
+        """
         flat = np.asarray(fraction, np.float64).ravel()
+        if not np.isfinite(flat).all():
+            raise InputError(
+                f"structure {name}: {int((~np.isfinite(flat)).sum())} volume fractions are not "
+                "finite; from 0 to 1 is needed"
+            )
         voxels = np.flatnonzero(flat > 0)
         if voxels.size == 0:
-            raise InputError("a structure of an objective has no voxel in the dose grid")
+            raise InputError(
+                f"structure {name} has no voxel in the dose grid: it is empty or lies outside; "
+                "leave its objective out, or draw it"
+            )
         return cls(voxels, flat[voxels] / flat[voxels].sum())
 
 

@@ -75,7 +75,7 @@ def optimise_fluence(
             f"objectives name {', '.join(missing)}; there are: {', '.join(structures)}"
         )
     parts = {
-        name: StructureVoxels.from_fraction(structures[name])
+        name: StructureVoxels.from_fraction(structures[name], repr(name))
         for name in dict.fromkeys(o.structure for o in objectives)
     }
     start = _start(influence, parts, objectives)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from dosecalc.beam import check_bolus
 from dosecalc.dicom import references_for, write_dose, write_plan
 from dosecalc.engines import collapsed_cone, monte_carlo, pencil_beam
 from dosecalc.errors import InputError
@@ -174,6 +176,7 @@ def recalculate(
     old = {beam.number: beam for beam in before.plan.beams if beam.number in before.beams}
     if plan.position is not before.plan.position:
         old = {}
+    check_bolus(plan, case.phantom.bolus, {s.number: s.name for s in case.structures})
     start, doses = time.perf_counter(), {}
     for beam in plan.beams:
         known = old.get(beam.number)
@@ -201,7 +204,7 @@ def _settings_for(beam: Beam, before: PlanDose) -> Any:
 
 def _same_but_mu(one: Beam, other: Beam) -> bool:
     """Whether beams are equal but for MU, names and notes."""
-    for name in ("energy_mv", "fluence_mode", "sad_mm", "leaf_axis"):
+    for name in ("energy_mv", "fluence_mode", "sad_mm", "leaf_axis", "bolus"):
         if getattr(one, name) != getattr(other, name):
             return False
     if len(one.control_points) != len(other.control_points):
@@ -223,8 +226,8 @@ def _equal(one: Any, other: Any) -> bool:
 
 def scaled(planned: PlanDose, factor: float) -> PlanDose:
     """Multiply the MU of all beams, and the dose with them."""
-    if not factor > 0:
-        raise InputError(f"MU times {factor}: the factor must be above zero")
+    if not 0 < factor < math.inf:
+        raise InputError(f"MU times {factor}: a finite factor above zero is needed")
     beams = tuple(replace(b, mu=b.mu * factor) for b in planned.plan.beams)
     doses = {n: d.scaled(factor) for n, d in planned.beams.items()}
     return replace(planned, plan=replace(planned.plan, beams=beams, uid=""), beams=doses)
@@ -242,6 +245,8 @@ def normalised(
         "mean", "max", or "D" and a percentage of the volume: "D95".
     dose_gy : float
     """
+    if not 0 < dose_gy < math.inf:
+        raise InputError(f"{quantity} of {structure!r} to {dose_gy} Gy: a finite dose is needed")
     found = dose_quantity(planned.dvh(case, structure), quantity)
     if not found > 0:
         raise InputError(f"{structure!r} has no dose that could be scaled to {dose_gy:g} Gy")

@@ -355,7 +355,9 @@ def _entries(content: bytes, path: str | Path) -> dict[str, NDArray[Any]]:
 
 def _entry(entries: dict[str, NDArray[Any]], key: str, path: str | Path) -> NDArray[Any]:
     if key not in entries:
-        raise InputError(f"{path} has no entry {key!r}; see read_npz_dose for what is needed")
+        raise InputError(
+            f"{path} has no entry {key!r}; dose, spacing_mm, first_centre_mm and unit are needed"
+        )
     return entries[key]
 
 
