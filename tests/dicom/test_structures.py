@@ -364,6 +364,14 @@ def test_references_to_rois_that_are_not_there_are_noted() -> None:
     )
 
 
+def test_items_without_an_roi_number_are_noted() -> None:
+    ds = structure_set(roi(1, *planes(0, 3)), observations=(observation(1, "PTV"),))
+    ds.ROIContourSequence.append(Dataset())
+    read = read_structures(ds)
+    assert read.notes == ("ROIContourSequence refers 1 times to no ROI number, left out",)
+    assert volume_cm3(read["thing"]) == pytest.approx(0.1 * 6)
+
+
 def test_repeated_roi_numbers_are_refused_and_repeated_names_noted() -> None:
     with pytest.raises(DicomError, match="ROI number 1 is used by 'a' and 'b'"):
         read_structures(structure_set(roi(1, name="a"), roi(1, name="b")))

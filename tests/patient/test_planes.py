@@ -79,8 +79,8 @@ def test_planes_of_two_spacings_stand_for_their_own_slices(known: float | None) 
     assert volume_cm3(lung, plane_spacing=known) == pytest.approx(SECTION * 8.55, rel=1e-3)
     assert plane_gaps(lung, plane_spacing=known) == ()
     assert drawing_notes(on_one(lung, known)) == [
-        "planes 6 mm apart between z = 27 and 81 mm: every other plane is missing there, and the "
-        "structure goes on between those drawn"
+        "planes 6 mm apart between z = 27 and 81 mm: planes are missing there, and the structure "
+        "goes on between those drawn"
     ]
 
 
@@ -88,6 +88,16 @@ def on_one(structure: Structure, spacing: float | None) -> Structure:
     if spacing is None:
         return structure
     return on_slices(StructureSet((structure,)), spacing).structures[0]
+
+
+@pytest.mark.parametrize(("fine", "coarse"), [(1.0, 3.0), (1.25, 5.0), (2.0, 4.0), (2.0, 10.0)])
+def test_even_planes_in_a_row_are_slices_of_their_own(fine: float, coarse: float) -> None:
+    z = np.concatenate([fine * np.arange(20), 19 * fine + coarse * np.arange(1, 9)])
+    right = SECTION * (19.5 * fine + 8.5 * coarse) / 10
+    for planes in (z, -z):
+        assert volume_cm3(drawn(planes)) == pytest.approx(right, rel=1e-3)
+        assert plane_gaps(drawn(planes)) == ()
+        assert "the structure goes on between those drawn" in drawing_notes(drawn(planes))[0]
 
 
 def test_every_other_slice_is_a_whole_structure_and_every_third_is_not() -> None:

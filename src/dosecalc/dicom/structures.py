@@ -124,12 +124,19 @@ def _by_roi(
     """Items of a sequence by the ROI they refer to; those of unknown ROIs become a note."""
     found: dict[int, list[Dataset]] = {}
     unknown: set[int] = set()
+    nameless = 0
     for item in items(ds, keyword, where):
-        roi = integer(item, "ReferencedROINumber", f"{where}, {keyword}")
+        try:
+            roi = integer(item, "ReferencedROINumber", f"{where}, {keyword}")
+        except DicomError:
+            nameless += 1
+            continue
         if roi in rois:
             found.setdefault(roi, []).append(item)
         else:
             unknown.add(roi)
+    if nameless:
+        notes.append(f"{keyword} refers {nameless} times to no ROI number, left out")
     if unknown:
         listed = ", ".join(str(n) for n in sorted(unknown))
         notes.append(f"{keyword} refers to ROI numbers that are not defined, left out: {listed}")

@@ -50,8 +50,8 @@ def _plane_notes(structure: Structure) -> list[str]:
         )
     for below, above, step in _runs(bridged_planes(structure)):
         notes.append(
-            f"planes {step:g} mm apart between z = {below:g} and {above:g} mm: every other plane "
-            "is missing there, and the structure goes on between those drawn"
+            f"planes {step:g} mm apart between z = {below:g} and {above:g} mm: planes are "
+            "missing there, and the structure goes on between those drawn"
         )
     apart = max(
         (max(c.z for c in on_it) - min(c.z for c in on_it))

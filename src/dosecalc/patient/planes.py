@@ -9,6 +9,7 @@ by its own spacing.
 - Contours within a fifth of the distance to the planes around them, or of the slice
   spacing, are on one plane.
 - A slab reaches half-way to the neighbouring planes, across one missing plane too.
+  Where nobody states the spacing, it reaches across any even steps in a row.
 - Where two planes or more are missing, nothing is drawn and nothing is invented: the
   structure falls into two pieces. Only the body (type EXTERNAL) is filled there, because
   air in place of tissue would be the greater error.
@@ -50,6 +51,8 @@ _WIDEST = 10.0
 # Up to this many spacings from plane to plane nothing is missing; up to the next, one plane is.
 _NONE_MISSING, _ONE_MISSING = 1.5, 2.5
 _EVEN = 0.01
+# So many even steps in a row are slices of their own spacing.
+_ROW = 3
 
 
 class PlaneSpacing(NamedTuple):
@@ -57,10 +60,12 @@ class PlaneSpacing(NamedTuple):
 
     slices : what gaps are judged by
     own : what the structure's own planes tell, None where they do not
+    stated : whether the spacing of the slices is stated, and not taken from the planes
     """
 
     slices: float
     own: float | None
+    stated: bool = False
 
 
 def contour_planes(structure: Structure, *, plane_spacing: float | None = None) -> Planes:
@@ -154,18 +159,34 @@ def plane_spacing_of(
             "(--plane-spacing)"
         )
     if known is None or (own is not None and own <= (1 + _SAME_STEP) * known):
-        return PlaneSpacing(float(own or 0.0), own)
-    return PlaneSpacing(known, own)
+        return PlaneSpacing(float(own or 0.0), own, known is not None)
+    return PlaneSpacing(known, own, stated=True)
 
 
 def missing_planes(
     z: NDArray[np.float64], spacing: PlaneSpacing
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Numbers of the steps that one plane is missing in, and of those with more."""
-    steps = np.diff(z) / spacing.slices
-    tolerance = 1 + _EVEN
-    one = (steps > _NONE_MISSING) & (steps <= _ONE_MISSING * tolerance)
-    return np.flatnonzero(one), np.flatnonzero(steps > _ONE_MISSING * tolerance)
+    """Numbers of the steps that are bridged, and of those that are gaps.
+
+    Bridged are steps that one plane is missing in. Where nobody states the spacing of the
+    slices, so are even steps in a row: there the slices were that far apart.
+    """
+    steps = np.diff(z)
+    wide = steps > _NONE_MISSING * spacing.slices
+    gaps = steps > _ONE_MISSING * (1 + _EVEN) * spacing.slices
+    if not spacing.stated:
+        gaps &= ~_in_a_row(steps)
+    return np.flatnonzero(wide & ~gaps), np.flatnonzero(gaps)
+
+
+def _in_a_row(steps: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Find the steps of up to 10 mm of which several in a row are the same."""
+    found = np.zeros(steps.size, dtype=bool)
+    for first in range(steps.size - _ROW + 1):
+        row = steps[first : first + _ROW]
+        if row.max() <= _WIDEST and np.ptp(row) <= _SAME_STEP * row[0]:
+            found[first : first + _ROW] = True
+    return found
 
 
 def slab_bounds(
@@ -220,6 +241,7 @@ def _end_spacing(steps: NDArray[np.float64], spacing: PlaneSpacing) -> float:
             continue
         if agrees or usual == spacing.slices:
             return usual
-    return (
-        first if agrees and first <= _ONE_MISSING * spacing.slices else min(first, spacing.slices)
-    )
+    longest = _ONE_MISSING * (1 + _EVEN) * spacing.slices
+    if not spacing.stated:
+        longest = max(longest, _WIDEST)
+    return first if agrees and first <= longest else min(first, spacing.slices)
