@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
-from dosecalc.cli._output import check_output, output_folder, refuse_over_inputs
+from dosecalc.cli import _output
+from dosecalc.cli._output import check_output, output_folder, refuse_over_inputs, swap
 from dosecalc.errors import InputError
 
 
@@ -89,3 +94,86 @@ def test_a_folder_that_holds_an_input_is_never_replaced(tmp_path):
     with pytest.raises(InputError, match="did not write"):
         write(case, force=True)
     assert (patient / "ct.dcm").read_text() == "slice"
+
+
+WRITES_AND_IS_KILLED = """
+import os, shutil, sys
+from pathlib import Path
+from dosecalc.cli import _output
+
+place, moment = Path(sys.argv[1]), sys.argv[2]
+renamed = []
+rename = Path.rename
+
+def killed(*_, **__):
+    os.kill(os.getpid(), 9)
+
+def kill_after_the_first(one, other):
+    if renamed:
+        killed()
+    renamed.append(rename(one, other))
+
+if moment == "between the renames":
+    _output.swap = lambda *_: False
+    Path.rename = kill_after_the_first
+if moment == "after the exchange":
+    shutil.rmtree = lambda path, **_: killed() if Path(path).exists() else None
+with _output.output_folder(place, force=True) as folder:
+    (folder / "run.json").write_text("new")
+    if moment == "while it writes":
+        killed()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no such signal")
+@pytest.mark.parametrize(
+    ("moment", "there", "later"),
+    [
+        ("while it writes", "old", "old"),
+        ("between the renames", None, "old"),
+        ("after the exchange", "new", "new"),
+    ],
+)
+def test_a_run_that_is_killed_loses_nothing(tmp_path, moment, there, later):
+    """Where two folders cannot be exchanged in one step, the next run puts the earlier one back."""
+    out = tmp_path / "out"
+    write(out, text="old")
+    if moment == "after the exchange" and not swappable(tmp_path):
+        pytest.skip("this file system exchanges no folders")
+    done = subprocess.run([sys.executable, "-c", WRITES_AND_IS_KILLED, str(out), moment])
+    assert done.returncode == -9
+    assert ((out / "run.json").read_text() if out.exists() else None) == there
+    # The next run is refused without --force, as ever, but tidies up.
+    with pytest.raises(InputError, match="--force"):
+        write(out)
+    with pytest.raises(RuntimeError), output_folder(out, force=True):
+        raise RuntimeError
+    assert (out / "run.json").read_text() == later
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def swappable(place):
+    one, other = place / "one", place / "other"
+    one.mkdir()
+    other.mkdir()
+    done = swap(one, other)
+    one.rmdir()
+    other.rmdir()
+    return done
+
+
+def test_without_an_exchange_it_is_two_renames(tmp_path, monkeypatch):
+    monkeypatch.setattr(_output, "swap", lambda *_: False)
+    write(tmp_path / "out", text="old")
+    write(tmp_path / "out", force=True)
+    assert (tmp_path / "out" / "run.json").read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_two_commands_do_not_write_one_folder(tmp_path):
+    out = tmp_path / "out"
+    with output_folder(out, force=False) as place:
+        with pytest.raises(InputError, match="another command is writing"):
+            write(out)
+        (place / "run.json").write_text("first")
+    assert (out / "run.json").read_text() == "first"

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,8 @@ from dosecalc.cli._output import check_output
 from dosecalc.cli.main import FAILED, PASSED, REFUSED, REVIEW, main
 from dosecalc.errors import InputError
 from dosecalc.report import decisions as module
-from dosecalc.report.decisions import DECISIONS_FILE
+from dosecalc.report.decisions import DECISIONS_FILE, DECISIONS_LOCK
+from dosecalc.report.one_writer import one_writer
 from dosecalc.report.page.build import page_text
 from dosecalc.report.record import file_sha256
 from dosecalc.report.seal import sealed
@@ -312,13 +317,42 @@ def test_what_is_no_record_is_refused(tmp_path: Path, content: str | None) -> No
 
 
 def test_two_do_not_sign_at_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lock = folder / f".{DECISIONS_FILE}.lock"
-    lock.touch()
-    assert decide(folder) == REFUSED
+    lock = folder / DECISIONS_LOCK
+    with one_writer(lock, "held"):
+        assert decide(folder) == REFUSED
     assert "somebody else is signing" in capsys.readouterr().err
-    lock.unlink()
     assert decide(folder) == PASSED
     assert not lock.exists()
+
+
+SIGNED_AND_KILLED = """
+import os, sys
+from dosecalc.cli.main import main
+
+os.fsync = lambda _: os.kill(os.getpid(), 9)
+words = ["--name", "Dr Test", "--decision", "accepted", "--reason", "looks right"]
+main(["sign", sys.argv[1], *words])
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no such signal")
+def test_a_signature_that_was_killed_keeps_nobody_from_the_next(folder: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", SIGNED_AND_KILLED, str(folder)])
+    assert done.returncode == -9
+    assert (folder / DECISIONS_LOCK).exists()
+    assert not (folder / DECISIONS_FILE).exists()
+    # Neither does what it left keep anybody from replacing what was not signed.
+    check_output(folder, force=True)
+    assert decide(folder) == PASSED
+    assert not [one for one in folder.iterdir() if one.name.startswith(".")]
+
+
+def test_who_may_read_the_record_may_read_its_decisions(folder: Path) -> None:
+    record = folder / "verification.json"
+    for mode in (0o600, 0o640):
+        record.chmod(mode)
+        assert decide(folder) == PASSED
+        assert stat.S_IMODE((folder / DECISIONS_FILE).stat().st_mode) == mode
 
 
 def test_an_interrupted_signature_leaves_the_earlier_ones(

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -23,19 +22,22 @@ from dosecalc import __version__
 from dosecalc.cli._examine import VerifyOptions
 from dosecalc.cli._inputs import unchanged
 from dosecalc.cli._list import CaseList, Job
-from dosecalc.cli._lock import only_one
 from dosecalc.cli._machine import GROUP_READABLE, group_may_read
 from dosecalc.cli._options import CalcOptions
-from dosecalc.cli._output import check_output
+from dosecalc.cli._output import check_output, lock_of
 from dosecalc.cli._recorded import recorded_options
 from dosecalc.cli._say import say
 from dosecalc.cli._table import STARTED, SUMMARY, Row, read_table, write_tables
 from dosecalc.errors import DosecalcError, InputError
+from dosecalc.report.one_writer import is_held, one_writer
 from dosecalc.report.record import program
 from dosecalc.report.record_file import RecordFile, open_record
 from dosecalc.text import NAME, log_text, terminal_text
 
-__all__ = ["SUMMARY", "Night", "Row", "refuse_early", "run_night"]
+__all__ = ["LOCK", "SUMMARY", "Night", "Row", "refuse_early", "run_night"]
+
+LOCK = ".dosecalc.lock"
+"""Held in the folder of the results while a night runs."""
 
 Told = Callable[[str], None]
 _Run = Callable[[list[str], Told], tuple[int, str]]
@@ -109,17 +111,31 @@ def run_night(
         The worst exit code of all cases, and the table.
     """
     _make(out)
-    with only_one(out) as begun:
+    held = (
+        f"{out}: another night is writing there; wait until it has ended, or name another folder "
+        "with --out"
+    )
+    with one_writer(out / LOCK, held):
+        _refuse_running(cases, out)
         earlier = read_table(out / SUMMARY, night.all_columns, night.columns)
         rows = {job.name: earlier.get(job.name, {}) for job in cases.jobs} | earlier
-        how = run or partial(_in_a_process, begun=begun)
         try:
-            if _run_all(night, cases, out, rows, force=force, run=how):
+            if _run_all(night, cases, out, rows, force=force, run=run or _in_a_process):
                 return max((_code(rows[job.name]) for job in cases.jobs), key=_WEIGHT.index), rows
         except SystemExit:
             _leave_no_started(night, cases, out, rows)
             raise
     return _INTERRUPTED, rows
+
+
+def _refuse_running(cases: CaseList, out: Path) -> None:
+    """Refuse to begin while a case runs that a night left behind which was killed."""
+    for job in cases.jobs:
+        if is_held(lock_of(out / job.name)):
+            raise InputError(
+                f"{out / job.name}: the last case of a night that was ended is still being "
+                "calculated; wait until it has ended, or name another folder with --out"
+            )
 
 
 def _leave_no_started(night: Night, cases: CaseList, out: Path, rows: dict[str, Row]) -> None:
@@ -275,10 +291,8 @@ def _row(
     return _asked(job) | found | _ended(night, code, told) | {"seconds": seconds}
 
 
-def _in_a_process(
-    words: list[str], tell: Told, begun: Callable[[int], None] = lambda _: None
-) -> tuple[int, str]:
-    """Run a command in a process of its own; its lines go to `tell`, its number to `begun`."""
+def _in_a_process(words: list[str], tell: Told) -> tuple[int, str]:
+    """Run a command in a process of its own; its lines go to `tell`."""
     command = [sys.executable, "-m", "dosecalc.cli.main", *words]
     child = subprocess.Popen(  # noqa: S603
         command,
@@ -292,7 +306,6 @@ def _in_a_process(
     )
     said = []
     try:
-        begun(child.pid)
         for line in child.stderr or ():
             said.append(line)
             tell(line.strip())

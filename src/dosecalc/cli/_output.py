@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
-import tempfile
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dosecalc.errors import InputError
-from dosecalc.report.decisions import DECISIONS_FILE
+from dosecalc.report.decisions import DECISIONS_FILE, DECISIONS_LOCK, DECISIONS_NEW
+from dosecalc.report.one_writer import one_writer
 
-__all__ = ["PARTIAL", "check_output", "output_folder", "refuse_over_inputs"]
+__all__ = ["PARTIAL", "check_output", "lock_of", "output_folder", "refuse_over_inputs", "swap"]
 
 # What the commands write at the top of an output folder; anything else is somebody's own.
 _OURS = frozenset(
     {
         "run.json", "picture.png", "dose.npz", "RTDOSE.dcm", "report.html", "report.pdf",
-        "verification.json", "reproduction.json",
+        "verification.json", "reproduction.json", DECISIONS_LOCK, DECISIONS_NEW,
     }
 )  # fmt: skip
 # What `dosecalc demo` writes besides, which is ours only where all of it is there.
@@ -98,44 +100,89 @@ def check_output(out: Path, *, force: bool) -> None:
 def output_folder(out: Path, *, force: bool) -> Iterator[Path]:
     """Give a temporary folder to write to, which becomes `out` if all goes well.
 
-    Whatever fails on the way, `out` stays as it was and the temporary folder is removed.
+    Whatever fails on the way, `out` stays as it was and the temporary folder is removed. What a
+    run left that was killed is removed by the next one, or put back where it was.
 
     Raises
     ------
     InputError
-        See `check_output`; or the place cannot be written to.
+        See `check_output`; another command writes there; or the place cannot be written to.
     """
     check_output(out, force=force)
     place = out.resolve()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror or error}") from error
-    try:
-        yield temporary
-        # mkdtemp makes folders that only their owner may read; let the usual mask decide.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o777 & ~mask)
-        # Somebody may have signed what was there while this one calculated.
+    new, old = _beside(place, "new"), _beside(place, "old")
+    held = (
+        f"another command is writing {out}; wait until it has ended, or name another folder with "
+        "--out"
+    )
+    with one_writer(lock_of(place), held):
+        _tidy(place, new, old)
         check_output(out, force=force)
-        _replace(place, temporary)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            new.mkdir(mode=0o700)
+        except OSError as error:
+            raise InputError(f"{out} cannot be written: {error.strerror or error}") from error
+        try:
+            yield new
+            mask = os.umask(0)
+            os.umask(mask)
+            new.chmod(0o777 & ~mask)
+            # Somebody may have signed what was there while this one calculated.
+            check_output(out, force=force)
+            _replace(place, new, old)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
 
 
-def _replace(place: Path, new: Path) -> None:
-    """Put `new` where `place` is; what was there is removed last."""
+def lock_of(out: Path) -> Path:
+    """Return the lock that a command holds while it writes an output folder."""
+    return _beside(out, "lock")
+
+
+def _beside(place: Path, what: str) -> Path:
+    return place.with_name(f".{place.name}.dosecalc-{what}")
+
+
+def _tidy(place: Path, new: Path, old: Path) -> None:
+    """Put back what a killed run had taken out of the way, and remove what it left."""
+    if old.exists() and not place.exists():
+        old.rename(place)
+    for left in (new, old):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _replace(place: Path, new: Path, old: Path) -> None:
+    """Put `new` where `place` is; what was there is removed last.
+
+    Afterwards `new` is gone, or is what was there.
+    """
     if not place.exists():
         new.rename(place)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{place.name}.old.", dir=place.parent))
-    place.rename(old / place.name)
+    if swap(new, place):
+        return
+    place.rename(old)
     try:
         new.rename(place)
-    except OSError:
-        (old / place.name).rename(place)
+    except BaseException:
+        old.rename(place)
         raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def swap(one: Path, other: Path) -> bool:
+    """Exchange two folders in one step, so that neither name is ever missing; tell whether it did.
+
+    Linux can, on file systems that have it; Python has no function for it.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    exchange = getattr(ctypes.CDLL(None), "renameat2", None)
+    if exchange is None:
+        return False
+    here, at_once = ctypes.c_int(-100), ctypes.c_uint(2)
+    return bool(exchange(here, os.fsencode(one), here, os.fsencode(other), at_once) == 0)

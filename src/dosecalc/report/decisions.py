@@ -11,8 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +19,13 @@ from typing import Any
 
 from dosecalc import __version__
 from dosecalc.errors import InputError
+from dosecalc.report.one_writer import one_writer
 from dosecalc.report.record_file import RecordFile, changed_files
 
 __all__ = [
     "DECISIONS_FILE",
+    "DECISIONS_LOCK",
+    "DECISIONS_NEW",
     "WORDS",
     "Decision",
     "problems",
@@ -32,6 +34,10 @@ __all__ = [
 ]
 
 DECISIONS_FILE = "decisions.json"
+DECISIONS_LOCK, DECISIONS_NEW = f".{DECISIONS_FILE}.lock", f".{DECISIONS_FILE}.new"
+"""What lies beside it for a moment, and stays where that moment was the process's last."""
+
+_READ_AND_WRITE = 0o666
 DECISIONS_SCHEMA = "dosecalc-decisions/1"
 """Value of "schema" in decisions.json; it changes when the meaning of an entry does."""
 
@@ -105,7 +111,8 @@ def sign(record: RecordFile, *, name: str, role: str, decision: str, reason: str
             f"{record.path}: the verification was REFUSED, so nothing was judged and there is "
             "nothing to decide on; mend what it names and verify again"
         )
-    with _only_one(record.folder / DECISIONS_FILE):
+    signing = f"somebody else is signing {record.folder}; try again when they have ended"
+    with one_writer(record.folder / DECISIONS_LOCK, signing):
         earlier = read_decisions(record)
         said = problems(record, earlier)
         if said:
@@ -131,7 +138,7 @@ def sign(record: RecordFile, *, name: str, role: str, decision: str, reason: str
             files=record.contents(),
             previous=earlier[-1].sha256 if earlier else None,
         )
-        _write(record.folder / DECISIONS_FILE, (*earlier, made))
+        _write(record, (*earlier, made))
     return made
 
 
@@ -193,37 +200,22 @@ def _decision(entry: Mapping[str, Any]) -> Decision:
     return Decision(**({name: entry[name] for name in names} | {"files": files}))
 
 
-def _write(path: Path, decisions: Sequence[Decision]) -> None:
+def _write(record: RecordFile, decisions: Sequence[Decision]) -> None:
     """Replace the file as a whole: whoever reads it sees the old one or the new one."""
+    path = record.folder / DECISIONS_FILE
     content = {
         "schema": DECISIONS_SCHEMA,
         "decisions": [asdict(one) | {"sha256": one.sha256} for one in decisions],
     }
-    temporary = path.with_name(f".{path.name}.new")
+    temporary = record.folder / DECISIONS_NEW
     try:
         with temporary.open("w", encoding="utf-8") as stream:
             stream.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
             stream.flush()
             os.fsync(stream.fileno())
+        # Whoever may read the record may read what was decided on it.
+        temporary.chmod(record.path.stat().st_mode & _READ_AND_WRITE)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-@contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    """Let one person sign at a time: of two at once one decision would be lost."""
-    lock = path.with_name(f".{path.name}.lock")
-    try:
-        lock.touch(exist_ok=False)
-    except FileExistsError:
-        raise InputError(
-            f"somebody else is signing {path.parent}; try again, and if nobody is, remove {lock}"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
