@@ -20,6 +20,3 @@ if [ ! -e "$stamp" ]; then
     touch "$stamp"
 fi
 venv="$venv/bin"
-# Compiled code is cached per version of the sources, so that an edit never meets a stale cache.
-NUMBA_CACHE_DIR="${NUMBA_CACHE_DIR:-$("$venv/python" -m dosecalc.cli.cache)}"
-export NUMBA_CACHE_DIR

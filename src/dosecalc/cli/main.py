@@ -25,7 +25,6 @@ from dosecalc.cli._machine import (
     silence,
 )
 from dosecalc.cli._say import say, speak_safely
-from dosecalc.cli.cache import cache_folder
 from dosecalc.cli.calc import calc
 from dosecalc.cli.compare import compare
 from dosecalc.cli.demo import demo
@@ -97,7 +96,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # on two cores took three to seven times as long each instead of one and a half. Read when Numba
     # starts its threads, which no command has done yet.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder()))
     speak_safely()
     warnings.formatwarning = _one_line
     if logging.lastResort is not None:

@@ -15,7 +15,8 @@ def warmup(progress: bool) -> int:
     """Compile the program's numerics for this machine; the compiled code is kept for later runs.
 
     It goes the way of a patient and of a recipe, with all engines, on coarse grids, in a
-    temporary folder, and verifies the patient's dose.
+    temporary folder, and verifies the patient's dose. Then it does what scripts do: a matrix of
+    beamlets, optimised fluence and segments, an arc, gamma and histograms.
     """
     import tempfile
     import time
@@ -29,6 +30,7 @@ def warmup(progress: bool) -> int:
     from dosecalc.cli._say import say
     from dosecalc.cli._show import Stages
     from dosecalc.cli._verify import verify_case
+    from dosecalc.cli._warm import calculate_as_scripts, compare_as_scripts, plan_as_scripts
 
     start = time.perf_counter()
     one_field = ThoraxPlan(gantry_deg=(0.0,), mu=(100.0,))
@@ -51,5 +53,11 @@ def warmup(progress: bool) -> int:
         checked = VerifyOptions((patient,), reference=place / "out0" / "RTDOSE.dcm")
         (place / "verification").mkdir()
         verify_case(checked, place / "verification", stages)
+        with stages.stage("planning, as scripts do"):
+            case, plan = plan_as_scripts(place / "patient", _COARSE_MM)
+        with stages.stage("calculating, as scripts do"):
+            doses = calculate_as_scripts(case, plan)
+        with stages.stage("comparing, as scripts do"):
+            compare_as_scripts(case, doses, place / "out0" / "RTDOSE.dcm")
     say(f"compiled and kept, {time.perf_counter() - start:.1f} s")
     return 0

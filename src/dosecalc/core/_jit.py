@@ -11,17 +11,19 @@ from typing import Any
 import numba
 from numba.extending import overload
 
+from dosecalc.core.kept import compile_and_keep
+
 __all__ = ["for_types", "jit", "jit_fused", "jit_inline", "jit_parallel"]
 
 # error_model="numpy": a division by zero gives inf, as in numpy, instead of raising,
 # because an exception inside a parallel loop is swallowed.
 # nogil: serial functions may run in several Python threads at once.
-_OPTIONS: dict[str, Any] = {"cache": True, "error_model": "numpy", "nogil": True}
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile serial numerics; results are cached on disk."""
-    return numba.njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
+    return compile_and_keep(numba.njit(**_OPTIONS), function)
 
 
 def jit_fused(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -29,7 +31,7 @@ def jit_fused(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Results then differ in the last bits between processors with and without it.
     """
-    return numba.njit(fastmath={"contract"}, **_OPTIONS)(function)  # type: ignore[no-any-return]
+    return compile_and_keep(numba.njit(fastmath={"contract"}, **_OPTIONS), function)
 
 
 def jit_inline(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,13 +40,16 @@ def jit_inline(function: Callable[..., Any]) -> Callable[..., Any]:
     Without it the compiler decides, and it cannot where it finds the function ready in the cache:
     speed would depend on what was compiled when.
     """
-    return numba.njit(inline="always", **_OPTIONS)(function)  # type: ignore[no-any-return]
+    return compile_and_keep(numba.njit(inline="always", **_OPTIONS), function)
 
 
 def for_types(
     function: Callable[..., Any],
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Let the decorated function choose what compiled code calls for a function, by types."""
+    """Let the decorated function choose what compiled code calls for a function, by types.
+
+    It becomes part of its callers, with which it is kept.
+    """
     options: Any = _OPTIONS
     return overload(function, inline="always", jit_options=options)
 
@@ -70,7 +75,7 @@ def jit_parallel(function: Callable[..., Any]) -> Callable[..., Any]:
     It is for Python to call, from as many threads as there may be: they take turns. Compiled code
     cannot call it.
     """
-    compiled = numba.njit(parallel=True, **_OPTIONS)(function)
+    compiled = compile_and_keep(numba.njit(parallel=True, **_OPTIONS), function)
 
     @wraps(function)
     def driver(*arguments: Any) -> Any:
