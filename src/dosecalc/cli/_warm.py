@@ -50,7 +50,8 @@ def plan_as_scripts(patient: Path, grid_mm: float) -> tuple[PlanningCase, Plan]:
 
 def calculate_as_scripts(case: PlanningCase, plan: Plan) -> list[Dose]:
     """Calculate segments, and a short arc, with every engine."""
-    few = MonteCarloSettings(histories=_FEW)
+    # Of the calibration, too, as few histories as there may be.
+    few = MonteCarloSettings(histories=_FEW, uncertainty=0.5)
     coarse = CollapsedConeSettings(directions=24)
     doses = []
     for beams in (plan.beams, (_arc(plan.beams[0]),)):
