@@ -63,5 +63,17 @@ def test_slopes_are_differences(kind: str) -> None:
 def test_objectives_without_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError, match="'organ'"):
         Objective(**({"structure": "organ", "kind": "max", "dose_gy": 1.0} | wrong))  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="no voxel"):
-        StructureVoxels.from_fraction(np.zeros(4))
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("name", ["dose_gy", "weight"])
+def test_doses_and_weights_are_finite(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=r"'organ'.*finite"):
+        Objective(**({"structure": "organ", "kind": "max", "dose_gy": 1.0} | {name: value}))  # type: ignore[arg-type]
+
+
+def test_empty_structures_are_refused_by_name() -> None:
+    with pytest.raises(InputError, match=r"structure 'Cord' has no voxel"):
+        StructureVoxels.from_fraction(np.zeros(4), "'Cord'")
+    with pytest.raises(InputError, match=r"structure 'Cord': 1 volume fractions are not finite"):
+        StructureVoxels.from_fraction(np.array([1.0, np.nan]), "'Cord'")
