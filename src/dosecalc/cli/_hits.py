@@ -53,13 +53,15 @@ def refuse_missing(
     """
     missing = [hit for hit in hits if hit.misses]
     if missing and not options.accept_missing_beams:
-        names = ", ".join(hit.label for hit in missing)
-        point = prepared.plan.beams[0].control_points[0].isocentre
+        centres = {b.number: b.control_points[0].isocentre for b in prepared.plan.beams}
+        said = "; ".join(
+            f"{hit.label} does not meet the patient (isocentre at "
+            "x {:.1f}, y {:.1f}, z {:.1f} mm)".format(*centres[hit.number])
+            for hit in missing
+        )
         raise InputError(
-            f"{options.path}: {names} does not meet the patient. The isocentre is at "
-            "x {:.1f}, y {:.1f}, z {:.1f} mm. ".format(*point)
-            + "Check isocentre, couch and gantry angles and the frame of reference in the plan, "
-            f"or say {ACCEPT} to calculate all the same"
+            f"{options.path}: {said}. Check isocentre, couch and gantry angles and the frame of "
+            f"reference in the plan, or say {ACCEPT} to calculate all the same"
         )
     return tuple(one.sentence for one in hit_findings(hits, {}))
 
