@@ -11,7 +11,7 @@ from dosecalc.verify.judgement import judge
 from dosecalc.verify.outcome import Outcome
 from dosecalc.verify.tolerances import load_tolerances
 from tests.planted.clean import CLEAN, Clean
-from tests.planted.doses import DOSE_ERRORS, DoseError, effect_of
+from tests.planted.doses import DOSE_ERRORS, DoseError
 from tests.planted.verifying import spoken
 
 LIMITS = load_tolerances()
@@ -24,24 +24,18 @@ def _on(name: str, *what: object, ident: str) -> object:
 
 @pytest.mark.parametrize(
     ("name", "error"),
-    [_on(name, e, ident=f"{e.name}, {e.size}") for e in DOSE_ERRORS for name in e.patients],
+    [
+        # In one of its patients in turn; the table of docs/verification.md has them all.
+        _on(e.patients[n % len(e.patients)], e, ident=f"{e.name}, {e.size}")
+        for n, e in enumerate(DOSE_ERRORS)
+    ],
 )
 def test_errors_of_the_reference_are_found(
     name: str, error: DoseError, evidence: Callable[[str], Evidence]
 ) -> None:
-    right = evidence(name)
-    wrong = error.plant(right)
-    found = judge(wrong, LIMITS)
+    found = judge(error.plant(evidence(name)), LIMITS)
     assert found.outcome in (Outcome.REVIEW, Outcome.FAIL)
     assert spoken(found) >= set(error.rules)
-    # Only what matters is planted: nothing is proved by finding less.
-    effect = effect_of(right, wrong)
-    assert (
-        effect is None
-        or effect.matters
-        or "local dose" in error.rules
-        or ("target part" in error.rules)
-    )
 
 
 @pytest.mark.parametrize(
