@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -153,6 +154,19 @@ def test_doses_add_up_and_go_with_mu() -> None:
     np.testing.assert_allclose(both, apart, rtol=2e-6, atol=1e-7)
     twice = gray(phantom, replace(one, mu=140.0), machine)
     np.testing.assert_allclose(twice, 2 * gray(phantom, one, machine), rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("way", [(1, 0, 0), (-1, 0, 0), (0, 0, 1), (0, 0, -1)], ids=str)
+def test_fields_that_leave_the_phantom_give_less_and_less(way: tuple[int, int, int]) -> None:
+    """Wherever the field lies beside it, and on both sides alike: they crashed out of sight."""
+    machine, phantom = load_machine("generic-6mv"), cube(16, 12.0)
+    steps = [0.0, 130.0, 141.0, 152.0, 163.0, 250.0, 400.0, 900.0]
+    highest = [
+        float(gray(phantom, beam(machine, isocentre=tuple(s * w for w in way)), machine).max())
+        for s in steps
+    ]
+    assert all(after <= before for before, after in pairwise(highest))
+    assert highest[1] > 0.001 * highest[0] and highest[-1] == 0.0
 
 
 def test_finer_settings_change_little() -> None:

@@ -159,3 +159,17 @@ def test_saved_mu_are_rounded_and_the_dose_goes_with_them(
     assert [one["mu"] for one in record["plan"]["beams"]] == [20.1235] * 3
     gray = read_dose_file(place / "RTDOSE.dcm").dose.gray
     np.testing.assert_allclose(gray, odd.total.gray * (20.1235 / 20.1234567), rtol=2e-6)
+
+
+def test_a_beam_beside_the_patient_is_refused(case, planned, tmp_path):
+    beam = planned.plan.beams[0]
+    beside = tuple(replace(p, isocentre=(900.0, 0.0, 0.0)) for p in beam.control_points)
+    plan = replace(planned.plan, beams=(replace(beam, control_points=beside),))
+    with pytest.raises(InputError, match=r"does not meet the patient.*accept_missing_beams=True"):
+        calculate(case, plan, "pencil-beam")
+    accepted = calculate(case, plan, "pencil-beam", accept_missing_beams=True)
+    assert accepted.total.gray.max() == 0.0
+
+
+def test_only_the_owner_enters_a_saved_folder(case, planned, tmp_path):
+    assert save(case, planned, tmp_path / "saved").stat().st_mode & 0o077 == 0

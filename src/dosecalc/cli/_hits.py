@@ -8,7 +8,14 @@ from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._prepare import Prepared
 from dosecalc.errors import InputError
 from dosecalc.model import Dose, Structure
-from dosecalc.verify.beam_hits import BeamHit, beam_hits, hit_findings, low_dose, patient_mask
+from dosecalc.verify.beam_hits import (
+    BeamHit,
+    beam_hits,
+    hit_findings,
+    low_dose,
+    missing_beams,
+    patient_mask,
+)
 from dosecalc.verify.rows import kind_of
 
 __all__ = ["ACCEPT", "hits_of", "refuse_low", "refuse_missing"]
@@ -51,17 +58,11 @@ def refuse_missing(
     InputError
         A beam misses, and the options do not accept it.
     """
-    missing = [hit for hit in hits if hit.misses]
+    missing = missing_beams(prepared.plan, hits)
     if missing and not options.accept_missing_beams:
-        centres = {b.number: b.control_points[0].isocentre for b in prepared.plan.beams}
-        said = "; ".join(
-            f"{hit.label} does not meet the patient (isocentre at "
-            "x {:.1f}, y {:.1f}, z {:.1f} mm)".format(*centres[hit.number])
-            for hit in missing
-        )
         raise InputError(
-            f"{options.path}: {said}. Check isocentre, couch and gantry angles and the frame of "
-            f"reference in the plan, or say {ACCEPT} to calculate all the same"
+            f"{options.path}: {'; '.join(missing)}. Check isocentre, couch and gantry angles and "
+            f"the frame of reference in the plan, or say {ACCEPT} to calculate all the same"
         )
     return tuple(one.sentence for one in hit_findings(hits, {}))
 

@@ -6,6 +6,7 @@ Hankel transforms (`pencil_tables`), so a convolution is a product with the flue
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from math import ceil
@@ -110,13 +111,15 @@ def convolve(
     count = max(2, int(np.ceil(scales[1] / spread.step)) - first + 1)
     # Where kernels are wider, so is what a field reaches.
     reaches = [reach_of(spread, (first + n) * spread.step) for n in range(count)]
-    rows, columns = _looked_at_all(fluence, view, reaches[0])
+    near_of = [_looked_at_all(fluence, view, reach) for reach in reaches]
+    rows, columns = _pixels_of(near_of)
     values = np.zeros((count, rows.size, columns.size, TERMS), np.float32)
     widths = view.width_v, view.width_u
     transforms: dict[tuple[tuple[int, int], tuple[int, int]], _Transform] = {}
     jobs = []
-    for n, reach in enumerate(reaches):
-        near = _looked_at_all(fluence, view, reach)
+    for n, (reach, near) in enumerate(zip(reaches, near_of, strict=True)):
+        if near is None:
+            continue
         shape = _room(fluence, near, reach)
         before = max(0, -int(near[0][0])), max(0, -int(near[1][0]))
         if (shape, before) not in transforms:
@@ -151,26 +154,37 @@ def reach_of(spread: Spread, log_scale: float) -> float:
     return min(10 * spread.reach_cm * float(np.exp(-log_scale)), FARTHEST_MM)
 
 
-def _looked_at_all(
-    fluence: Shares, view: View, reach: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns of pixels within reach of the field that lie in the view."""
-    rows, columns = (
+_Pixels = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def _looked_at_all(fluence: Shares, view: View, reach: float) -> _Pixels | None:
+    """Rows and columns within reach of the field that lie in the view; None where none does."""
+    found = [
         _looked_at(ends, start, pixel, size, int(np.ceil(reach / pixel)))
         for ends, start, pixel, size in zip(
             (view.v, view.u), fluence.start, fluence.pixel, fluence.values.shape[1:], strict=True
         )
-    )
-    return rows, columns
+    ]
+    return (found[0], found[1]) if found[0].size and found[1].size else None
 
 
 def _looked_at(
     view: tuple[float, float], first: float, pixel: float, count: int, margin: int
 ) -> NDArray[np.int64]:
-    """Pixels of the field and its margins that lie in the view; at least two."""
+    """Pixels of the field and its margins that lie in the view: none, or at least two."""
     low = max(-margin, int(np.floor((view[0] - first) / pixel)))
     high = min(count + margin - 1, int(np.ceil((view[1] - first) / pixel)))
-    return np.arange(low, max(high, low + 1) + 1)
+    return np.arange(low, max(high, low + 1) + 1 if high >= low else low)
+
+
+def _pixels_of(near: Sequence[_Pixels | None]) -> _Pixels:
+    """Rows and columns of all scales together; two of each where a field is out of sight."""
+    seen = [one for one in near if one is not None] or [(np.arange(2), np.arange(2))]
+    rows, columns = (
+        np.arange(min(int(one[n][0]) for one in seen), max(int(one[n][-1]) for one in seen) + 1)
+        for n in range(2)
+    )
+    return rows, columns
 
 
 class _Transform(NamedTuple):
@@ -183,9 +197,7 @@ class _Transform(NamedTuple):
     shape: tuple[int, int]
 
 
-def _room(
-    fluence: Shares, looked_at: tuple[NDArray[np.int64], NDArray[np.int64]], reach: float
-) -> tuple[int, int]:
+def _room(fluence: Shares, looked_at: _Pixels, reach: float) -> tuple[int, int]:
     """Pixels of a transform, along v and u, in which nothing gets where it does not belong.
 
     What is carried beyond the end comes back at the other end. Where there still is any at the

@@ -25,7 +25,8 @@ __all__ = ["FolderChoices", "PlanningCase", "open_case"]
 class FolderChoices(TypedDict, total=False):
     """What to take where a folder holds several; see :func:`dosecalc.dicom.import_folder`.
 
-    `position` is a `PatientPosition` or its name, such as "HFS".
+    `position` is a `PatientPosition` or its name, such as "HFS"; `same_patient` says why files of
+    several PatientIDs or names are those of one patient.
     """
 
     plan_uid: str
@@ -34,6 +35,7 @@ class FolderChoices(TypedDict, total=False):
     fraction_group: int
     without_beams: Sequence[int]
     position: PatientPosition | str
+    same_patient: str
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,9 @@ def open_case(
     couch, bolus : structure names to keep outside the body
     plane_spacing : float or None, mm
         Distance of the slices that structures were drawn on; that of the CT if None.
-    plan_uid, structure_set_uid, ct_series_uid, fraction_group, without_beams, position : optional
+    **choices
         Which plan, structure set, CT series and fraction group, where the folder holds several;
-        beams to leave out; how the patient lies: see `FolderChoices`.
+        beams to leave out; how the patient lies; why it is one patient: see `FolderChoices`.
 
     Raises
     ------
@@ -114,6 +116,7 @@ def open_case(
         fraction_group=choices.get("fraction_group"),
         without_beams=choices.get("without_beams", ()),
         position=_position(choices.get("position")),
+        same_patient=choices.get("same_patient"),
         plane_spacing=plane_spacing,
         incomplete_ok=True,
     )

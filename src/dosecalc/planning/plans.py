@@ -21,6 +21,7 @@ from dosecalc.planning.case import PlanningCase
 from dosecalc.report.record import NOT_CHECKED, file_sha256, run_record, to_json
 from dosecalc.report.result import evaluate
 from dosecalc.report.seal import sealed
+from dosecalc.verify.beam_hits import beam_hits, missing_beams, patient_mask
 from dosecalc.verify.dvh import Dvh, structure_dvh
 
 __all__ = [
@@ -147,6 +148,7 @@ def calculate(
     settings: Any = None,
     *,
     progress: Callable[[str, int, int], None] | None = None,
+    accept_missing_beams: bool = False,
 ) -> PlanDose:
     """Calculate every beam of a plan.
 
@@ -156,8 +158,18 @@ def calculate(
     settings : settings of that engine, or None for its defaults
     progress : callable(text, done, total), optional
         See the engines.
+    accept_missing_beams : bool
+        Calculate beams that do not meet the patient all the same.
+
+    Raises
+    ------
+    InputError
+        A beam does not meet the patient, or the engine cannot calculate the plan.
     """
-    return recalculate(case, PlanDose(plan, {}, engine, settings), plan, progress=progress)
+    before = PlanDose(plan, {}, engine, settings)
+    return recalculate(
+        case, before, plan, progress=progress, accept_missing_beams=accept_missing_beams
+    )
 
 
 def recalculate(
@@ -166,10 +178,12 @@ def recalculate(
     plan: Plan,
     *,
     progress: Callable[[str, int, int], None] | None = None,
+    accept_missing_beams: bool = False,
 ) -> PlanDose:
     """Calculate a changed plan, but only the beams that changed.
 
-    Of a beam that differs in its MU alone the dose goes with the MU.
+    Of a beam that differs in its MU alone the dose goes with the MU. Parameters and errors are
+    those of `calculate`.
     """
     if before.engine not in _ENGINES:
         raise InputError(f"no engine is named {before.engine!r}; there are {', '.join(_ENGINES)}")
@@ -184,10 +198,25 @@ def recalculate(
             doses[beam.number] = before.beams[beam.number].scaled(beam.mu / known.mu)
             continue
         alone = replace(plan, beams=(beam,))
+        if not accept_missing_beams:
+            _refuse_missing(case, alone)
         compute, settings = _ENGINES[before.engine], _settings_for(beam, before)
         doses[beam.number] = compute(case.phantom, alone, case.machine, settings, progress)
     seconds = time.perf_counter() - start
     return PlanDose(plan, doses, before.engine, before.settings, seconds)
+
+
+def _refuse_missing(case: PlanningCase, plan: Plan) -> None:
+    """Refuse beams beside the patient: no engine complains of a dose of zero."""
+    body = case.structures[case.choices["body"]]
+    machines = {beam.number: case.machine for beam in plan.beams}
+    hits = beam_hits(plan, machines, case.phantom, patient_mask(case.phantom, body))
+    missing = "; ".join(missing_beams(plan, hits))
+    if missing:
+        raise InputError(
+            f"{missing}. Check isocentre, couch and gantry angles, or give "
+            "accept_missing_beams=True to calculate all the same"
+        )
 
 
 def _settings_for(beam: Beam, before: PlanDose) -> Any:
@@ -277,14 +306,14 @@ def _with_rounded_mu(planned: PlanDose) -> PlanDose:
 
 
 def save(case: PlanningCase, planned: PlanDose, folder: Path | str) -> Path:
-    """Write RTPLAN.dcm, RTDOSE.dcm (all fractions) and run.json into a new folder.
+    """Write RTPLAN.dcm, RTDOSE.dcm (all fractions) and run.json into a new folder, for its owner.
 
     MU are rounded to 0.0001, and the dose goes with them: plan and dose in the folder agree.
     """
     place = Path(folder)
     if place.exists():
         raise InputError(f"{place} exists already; name a folder that does not")
-    place.mkdir(parents=True)
+    place.mkdir(mode=0o700, parents=True)
     planned = _with_rounded_mu(planned)
     # A plan that was read may have been changed since, so what is written is another plan.
     named = replace(planned.plan, uid="")

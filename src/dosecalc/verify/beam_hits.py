@@ -19,7 +19,14 @@ from dosecalc.model import Beam, Dose, Grid, Machine, Phantom, Plan, Structure
 from dosecalc.patient.coverage import volume_fraction
 from dosecalc.verify.outcome import Finding, Outcome
 
-__all__ = ["BeamHit", "beam_hits", "hit_findings", "low_dose", "patient_mask"]
+__all__ = [
+    "BeamHit",
+    "beam_hits",
+    "hit_findings",
+    "low_dose",
+    "missing_beams",
+    "patient_mask",
+]
 
 _RULE = "beam geometry"
 # Open is what has this share of a map's largest fluence.
@@ -135,6 +142,17 @@ def beam_hits(
             )
         )
     return tuple(found)
+
+
+def missing_beams(plan: Plan, hits: Iterable[BeamHit]) -> tuple[str, ...]:
+    """Say of each beam that does not meet the patient where its isocentre lies."""
+    centres = {beam.number: beam.control_points[0].isocentre for beam in plan.beams}
+    return tuple(
+        f"{hit.label} does not meet the patient (isocentre at "
+        "x {:.1f}, y {:.1f}, z {:.1f} mm)".format(*centres[hit.number])
+        for hit in hits
+        if hit.misses
+    )
 
 
 def hit_findings(hits: Iterable[BeamHit], doses: Mapping[int, Dose]) -> tuple[Finding, ...]:
