@@ -87,6 +87,10 @@ def test_a_table_of_electron_densities_is_taken_as_such(tmp_path: Path) -> None:
         ("-1000,0.001\n0,1.2\n1000,1.6", "1.2 g/cm3 at 0 HU, which is water"),
         ("0,0.001\n1000,1.0\n2000,1.6", "1000 added"),
         ("-1000,0.3\n0,1.0\n1000,1.6", "0.335 g/cm3 at -950 HU and below, which is air"),
+        ("-400,0.6\n0,1.0\n1000,1.6", "begins at -400 HU; air and lung are lighter"),
+        ("-1000,0\n-500,0.9\n0,1.0\n1000,1.6", r"0.9 g/cm3 at -500 HU"),
+        ("-1000,0\n-500,0.05\n0,1.0\n1000,1.6", r"0.05 g/cm3 at -500 HU"),
+        ("-1000,0\n0,1.0\n10,1.5\n1000,1.6", r"1.509 g/cm3 at 100 HU"),
         ("-600,0.4\n0,1.0\n1000,1.6", "0.4 g/cm3 at -950 HU and below, which is air"),
         ("-1000,0.001\n0,1.0\n1000,3.2", "no bone is denser than 3 g/cm3"),
         ("-1000,0.001\n0,1.0\n1000,0.9", "must not fall"),
@@ -110,6 +114,10 @@ def test_densities_that_cannot_be_are_refused(points: str, message: str, tmp_pat
         ("# kvp: many\nHU,density\n-1000,0\n0,1\n", "kvp is 'many', not a number"),
         ("# materials: wood\nHU,density\n-1000,0\n0,1\n", "there are tissue, water"),
         ("# quantity: mass density\nHU,RED\n-1000,0\n0,1\n", "its '# quantity:' 'mass density'"),
+        ("# kvp: -5\nHU,density\n-1000,0\n0,1\n1000,2\n", "kvp is -5"),
+        ("# kvp: nan\nHU,density\n-1000,0\n0,1\n1000,2\n", "kvp is nan"),
+        # Read as -1, 0 and 3 HU, all of a patient would have been bone.
+        ("HU;density\n-1.000;0,0012\n0;1,0\n3.000;2,8\n", "'-1.000' has a point"),
         ("", "holds no points"),
     ],
 )
@@ -118,6 +126,19 @@ def test_csv_files_that_do_not_say_what_they_hold_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         written(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "head", ["CT#,density [g/cc]", "Hounsfield units,Mass density (g/cm^3)", '"HU","density"']
+)
+def test_other_words_for_the_same_columns(head: str, tmp_path: Path) -> None:
+    found = written(tmp_path, f"sep=,\n{head}\n-1000,0\n0,1\n1000,1.6\n")
+    np.testing.assert_allclose(found.density, [0, 1, 1.6])
+
+
+def test_brackets_without_end_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not JSON"):
+        written(tmp_path, "[" * 100_000, "own.json")
 
 
 def test_metal_at_the_end_of_the_scale_is_no_bone(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from time import perf_counter
+
 import pytest
 
 from dosecalc.dicom.identity import Identity, Person, identify
@@ -28,6 +31,24 @@ SAME_NAME = [
     ("Garcia-Lopez^Maria", "Garcia^Maria"),
     ("Featherstonehaugh^Alexandra", "Featherstonehaugh^Alexan"),
     ("Иванов^Иван", "ИВАНОВ^ИВАН^ИВАНОВИЧ"),
+    ("Yamada^Tarou=山田^太郎=やまだ^たろう", "Yamada^Tarou=山田^太郎=ﾔﾏﾀﾞ^ﾀﾛｳ"),
+    ("やまだ^たろう", "ヤマダ^タロウ"),
+    ("Wang^XiaoDong=王^小东", "王^小东"),
+    ("Ōno^Jirō", "Ohno^Jiroh"),
+    ("Ōno^Jirō", "Ouno^Jirou"),
+    ("Weiß^Änne", "WeiÃŸ^Ã„nne"),  # UTF-8 read as Windows does
+    ("Müller^Jörg", "Mller^Jrg"),
+    ("Müller^Jörg", "M_ller^J_rg"),
+    ("Müller^Jörg", "M\\303\\274ller^J\\303\\266rg"),
+    ("Doe^John^^^Junior", "Doe^John^^^Jr."),
+    ("Doe^John^^^III", "Doe^John"),
+]
+IN_PART = [
+    ("Doe^Paul", "Doe^Paula"),
+    ("Doe^Daniel", "Doe^Danielle"),
+    ("Li^Wei", "Liu^Wei"),
+    ("Yamada^Tarou=山田^太郎", "Yamada^Tarou=山田^次郎"),
+    ("Yamada^Tarou=山田^太郎", "Yamada^Hanako=山田^太郎"),
 ]
 OTHER_NAME = [
     ("Doe^Jane", "Doe^John"),
@@ -38,6 +59,8 @@ OTHER_NAME = [
     ("Doe^Jane", "J^D"),
     ("山田^太郎", "山本^花子"),
     ("???^??", "Doe^Jane"),
+    ("Doe^John^^^Jr", "Doe^John^^^Sr"),
+    ("Doe^John^^^II", "Doe^John^^^III"),
 ]
 
 
@@ -107,9 +130,28 @@ def test_birth_date_and_sex() -> None:
     assert "differ in PatientBirthDate ('19500101' in file0, '19500102' in file1)" in doubt
 
 
+@pytest.mark.parametrize(("first", "second"), IN_PART)
+def test_names_that_agree_in_part_are_a_doubt(first: str, second: str) -> None:
+    for names in ((first, second), (second, first)):
+        identity = found(("P1", names[0]), ("P1", names[1]))
+        assert not identity.notes
+        assert identity.doubts[0].endswith("; the names agree in part only")
+
+
 def test_names_in_other_letters_are_a_doubt() -> None:
     (doubt,) = found(("P1", "山田^太郎"), ("P1", "Yamada^Tarou")).doubts
     assert "in different letters" in doubt
+
+
+@pytest.mark.parametrize("letters", ["?a", "\u00fc-", "a^", "a b=", "\u5c71"])
+@pytest.mark.parametrize("times", [450, 30_000])
+def test_names_of_many_letters_are_compared_quickly(letters: str, times: int) -> None:
+    start = perf_counter()
+    for other in ("a" * 2 * times, "-" * 2 * times, letters * (times - 1) + "b"):
+        with suppress(DicomError):
+            found(("P1", letters * times), ("P1", other))
+    # Tens of milliseconds; minutes where every letter is tried with every other.
+    assert perf_counter() - start < 5
 
 
 def test_a_reason_is_needed_and_many_patients_are_quick() -> None:

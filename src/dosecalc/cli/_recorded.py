@@ -200,7 +200,7 @@ def _curves_of(config: Path) -> Iterator[Path]:
     """Files of HU curves that a scanner configuration names; what it lacks is refused later."""
     try:
         entries = tomllib.loads(config.read_text(encoding="utf-8")).get("scanner", ())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"HU curve configuration {config} cannot be read: {error}") from error
     for entry in entries:
         curve = config.parent / str(entry.get("curve"))

@@ -46,18 +46,24 @@ _COLUMNS = {
     "massdensityg/cm3": MASS_DENSITY,
     "red": ELECTRON_DENSITY,
     "electrondensity": ELECTRON_DENSITY,
-    "relativeelectrondensity": ELECTRON_DENSITY,
+    "electrondensitytowater": ELECTRON_DENSITY,
 }
-_OF_HU = ("hu", "ctnumber", "ct", "hounsfield")
+_OF_HU = ("hu", "ctnumber", "ctnumbers", "ct", "ct#", "hounsfield", "hounsfieldunits")
 # What mass densities are taken from: tissues from light to dense, then metals.
 _TISSUES = (
     "lung", "adipose", "water", "soft_tissue", "muscle", "cartilage", "bone_spongiosa", "bone_1.4",
     "bone_1.6", "cortical_bone", "aluminium", "titanium", "iron",
 )  # fmt: skip
+# How else units and quantities are written in the name of a column.
+_SAME_UNITS = (("\u00b3", "3"), ("^", ""), (".", ""), ("g/cc", "g/cm3"), ("relative", ""))
 # Water at 0 HU by definition of the scale, but for noise and hardening; g/cm3.
 _WATER = (0.95, 1.05)
 _AIR_HU, _AIR = -950.0, 0.1
+_LUNG_HU, _LUNG = -500.0, (0.25, 0.8)
+_MUSCLE_HU, _MUSCLE = 100.0, (0.95, 1.25)
 _BONE_HU, _BONE = 1600.0, 3.0
+# Tomotherapy's imaging beam is of 3.5 MV.
+_MOST_KVP = 10_000
 
 
 def mass_from_electron_density(relative: ArrayLike, materials: str = "tissue") -> NDArray[Any]:
@@ -98,7 +104,7 @@ def read_curve_json(content: bytes, where: str, path: Path) -> dict[str, Any]:
     """
     try:
         record: Any = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is not JSON: {error}") from error
     if not isinstance(record, dict):
         raise InputError(f"{where}: a JSON object is needed, not {type(record).__name__}")
@@ -138,6 +144,8 @@ def read_curve_csv(content: bytes, where: str, path: Path) -> dict[str, Any]:
         lines = [line.strip() for line in content.decode("utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
         raise InputError(f"{where} is not UTF-8 text: {error}; save it as CSV UTF-8") from error
+    # Excel's line that says how columns are parted, which the first row says as well.
+    lines = [line for line in lines if not line.lower().startswith("sep=")]
     stated = dict(_stated(lines, where))
     rows = [line for line in lines if line.strip(" ,;\t") and not line.startswith("#")]
     if not rows:
@@ -145,6 +153,7 @@ def read_curve_csv(content: bytes, where: str, path: Path) -> dict[str, Any]:
     mark = next((one for one in (";", "\t") if one in rows[0]), ",")
     cells = [[c.strip() for c in row] for row in csv.reader(rows, delimiter=mark)]
     quantity = _quantity(cells[0], stated.pop("quantity", None), where)
+    _refuse_thousands(cells[1:], mark, where)
     points = np.array([_point(row, number, mark, where) for number, row in enumerate(cells[1:], 2)])
     kvp = stated.pop("kvp", None)
     try:
@@ -177,7 +186,8 @@ def _stated(lines: Iterable[str], where: str) -> Iterable[tuple[str, str]]:
 def _quantity(heads: list[str], stated: str | None, where: str) -> str:
     """Tell what the second column is from its name."""
     plain = ["".join(c for c in head.lower() if c not in " []()_") for head in heads]
-    plain = [head.replace("\u00b3", "3") for head in plain]
+    for written, same in _SAME_UNITS:
+        plain = [head.replace(written, same) for head in plain]
     if len(plain) != 2 or plain[0] not in _OF_HU:
         raise InputError(
             f"{where}: the first line is {', '.join(heads)!r}; it has to name two columns, "
@@ -193,6 +203,18 @@ def _quantity(heads: list[str], stated: str | None, where: str) -> str:
             "'mass density' (g/cm3) or 'relative electron density'"
         )
     return found
+
+
+def _refuse_thousands(rows: list[list[str]], mark: str, where: str) -> None:
+    """Refuse points that part thousands where commas part decimals: -1.000 would be read as -1."""
+    text = [cell for row in rows for cell in row]
+    if mark != "," and any("," in cell for cell in text):
+        dotted = next((cell for cell in text if "." in cell), None)
+        if dotted is not None:
+            raise InputError(
+                f"{where}: {dotted!r} has a point where other numbers have a decimal comma; write "
+                "thousands without a point"
+            )
 
 
 def _point(row: list[str], number: int, mark: str, where: str) -> tuple[float, float]:
@@ -221,6 +243,8 @@ def _arguments(
     if materials not in _TABLES:
         raise InputError(f"{where}: materials is {materials!r}; there are {', '.join(_TABLES)}")
     load_material_table(materials)
+    if kvp is not None and not 0 < kvp < _MOST_KVP:
+        raise InputError(f"{where}: kvp is {kvp:g}; the tube voltage in kV is needed")
     if not np.isfinite(points).all():
         raise InputError(f"{where}: a point is not finite")
     density = points[:, 1]
@@ -243,8 +267,9 @@ def check_plausible(hu: NDArray[np.float64], density: NDArray[np.float64], where
     Raises
     ------
     InputError
-        Water at 0 HU is not 1.0 within 5 %, air is denser than 0.1 g/cm3 or not on the curve, or
-        bone (up to 1600 HU) is denser than 3 g/cm3.
+        Water at 0 HU is not 1.0 within 5 %, air is denser than 0.1 g/cm3 or not on the curve,
+        -500 HU are not 0.25 to 0.8 g/cm3, 100 HU not 0.95 to 1.25 g/cm3, or bone (up to 1600 HU)
+        is denser than 3 g/cm3.
     """
     _refuse_kilograms(hu, density, where)
     if not hu[0] <= 0 <= hu[-1]:
@@ -262,11 +287,23 @@ def check_plausible(hu: NDArray[np.float64], density: NDArray[np.float64], where
             f"{_WATER[0]:g} to {_WATER[1]:g} is needed{hint}"
         )
     lightest = float(np.interp(_AIR_HU, hu, density))
+    if hu[0] > _LUNG_HU:
+        raise InputError(
+            f"{where}: the curve begins at {hu[0]:g} HU; air and lung are lighter: give it points "
+            "for them, such as -1000 HU with 0.0012 g/cm3"
+        )
     if lightest > _AIR:
         raise InputError(
             f"{where}: {lightest:.4g} g/cm3 at {_AIR_HU:g} HU and below, which is air; give the "
             "curve a point for air, such as -1000 HU with 0.0012 g/cm3"
         )
+    for place, (low, high) in ((_LUNG_HU, _LUNG), (_MUSCLE_HU, _MUSCLE)):
+        value = float(np.interp(place, hu, density))
+        if not low <= value <= high:
+            raise InputError(
+                f"{where}: {value:.4g} g/cm3 at {place:g} HU; on every scanner it is {low:g} to "
+                f"{high:g} g/cm3: look for a wrong point or a lost digit"
+            )
     top = min(_BONE_HU, float(hu[-1]))
     densest = float(np.interp(top, hu, density))
     if densest >= _BONE:

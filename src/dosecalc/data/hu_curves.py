@@ -237,7 +237,7 @@ def choose_curve(
 def _scanner_entries(path: Path) -> list[dict[str, Any]]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"HU curve configuration {path} cannot be read: {error}") from error
     entries = content.get("scanner")
     if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):

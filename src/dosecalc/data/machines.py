@@ -109,7 +109,7 @@ def point_source_machine(spectrum: Spectrum, sad_mm: float) -> Machine:
 def _parse(content: bytes, file_name: str, where: str) -> Machine:
     try:
         record = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PhysicalDataError(f"{where} is not JSON: {error}") from error
     if not isinstance(record, dict) or record.get("schema") != MACHINE_SCHEMA:
         found = record.get("schema") if isinstance(record, dict) else type(record).__name__

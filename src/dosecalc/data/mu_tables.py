@@ -288,7 +288,7 @@ def check_mu_tables(tables: MuTables, machine: Machine) -> None:
 def _parse(content: bytes, where: str) -> MuTables:
     try:
         record = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PhysicalDataError(f"{where}: not JSON: {error}") from error
     if not isinstance(record, dict) or record.get("schema") != MU_TABLES_SCHEMA:
         raise PhysicalDataError(f"{where}: this version reads schema {MU_TABLES_SCHEMA!r}")

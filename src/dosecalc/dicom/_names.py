@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["in_other_letters", "same_entry", "same_name"]
+__all__ = ["in_other_letters", "same_entry", "same_in_part", "same_name"]
 
 _WORDS = re.compile(r"[^\w?*\ufffd]+|_")
 _JOINED = re.compile("['\u2019`\u00b4.]")
@@ -31,6 +31,19 @@ _LETTERS = str.maketrans(
 )
 # How a letter with two dots or a ring is written without them, made one with leaving them out.
 _PAIRS = (("ae", "a"), ("oe", "o"), ("ue", "u"), ("aa", "a"))
+# Long vowels of Japanese, as Latin letters write them besides leaving the bar out.
+_LONG = (str.maketrans({"\u014d": "ou", "\u016b": "uu"}), str.maketrans({"\u014d": "oh"}))
+# One sound has a letter in each of two syllabaries, at the same place of each.
+_KANA = {code: code - 0x60 for code in range(0x30A1, 0x30F7)}
+# Which of several of one name; "ii" is no shorter "iii".
+_GENERATIONS = {"jr", "sr", "ii", "iii", "iv", "vi", "vii", "viii", "ix"}
+_GENERATION_WORDS = {"junior": "jr", "senior": "sr"}
+# No system cuts names to fewer letters; a shorter beginning may be another name (Paul, Paula).
+_CUT_LETTERS = 14
+# More lost letters leave too little to compare, and would take long to try.
+_MOST_LOST = 8
+# Three groups of five components of 64 letters are the most that a name has; longer ones are text.
+_LONGEST = 1000
 
 
 def same_entry(first: str, second: str) -> bool:
@@ -39,16 +52,62 @@ def same_entry(first: str, second: str) -> bool:
 
 
 def same_name(first: str, second: str) -> bool:
-    """Whether two names can be spellings of one: any group of the one agrees with one of the other.
+    """Whether two names can be spellings of one: a group of the one agrees with one of the other.
 
     Groups agree where all words do, in any order, or where one has words that the other lacks,
-    and the words that both have agree: whole, as initial, or cut at the end.
+    and the words that both have agree: whole, as initial, or cut at the end of a long name.
+    Groups of the same kind that are another name in the same letters contradict that.
     """
-    return any(
-        _agree(words, others)
-        for words in map(_words, first.split("="))
-        for others in map(_words, second.split("="))
+    if max(len(first), len(second)) > _LONGEST:
+        return False
+    groups, others = first.split("="), second.split("=")
+    contradicted = any(
+        _words(one)
+        and _words(other)
+        and not in_other_letters(one, other)
+        and not _groups_agree(one, other)
+        for one, other in zip(groups, others, strict=False)
     )
+    return not contradicted and any(_groups_agree(a, b) for a in groups for b in others)
+
+
+def same_in_part(first: str, second: str) -> bool:
+    """Whether one group of the names agrees, if beginnings of words count as well."""
+    if max(len(first), len(second)) > _LONGEST:
+        return False
+    return any(
+        _groups_agree(a, b, cut_letters=2) for a in first.split("=") for b in second.split("=")
+    )
+
+
+def _groups_agree(first: str, second: str, cut_letters: int = _CUT_LETTERS) -> bool:
+    return _lost_letters(first, second) or any(
+        _agree(words, others, cut_letters)
+        for words in _spellings(first)
+        for others in _spellings(second)
+    )
+
+
+def _spellings(group: str) -> list[tuple[str, ...]]:
+    composed = unicodedata.normalize("NFC", group).casefold()
+    texts = [group, *(composed.translate(table) for table in _LONG)]
+    return list(dict.fromkeys(_words(text) for text in texts))
+
+
+def _lost_letters(first: str, second: str) -> bool:
+    """Whether one group lacks the letters beyond ASCII of the other, or has marks for them."""
+    one, other = (
+        re.sub(r"[\^, ]+", " ", unicodedata.normalize("NFC", group)).strip().casefold()
+        for group in (first, second)
+    )
+    for damaged, sound in ((one, other), (other, one)):
+        lost = sum(not c.isascii() for c in sound)
+        # Most letters must be there to compare.
+        if damaged.isascii() and 0 < lost <= _MOST_LOST and len(sound) >= 4 * lost:
+            parts = (re.escape(c) if c.isascii() else r"[^a-z ]{0,8}" for c in sound)
+            if re.fullmatch("".join(parts), damaged):
+                return True
+    return False
 
 
 def in_other_letters(first: str, second: str) -> bool:
@@ -69,22 +128,25 @@ def _entry(name: str) -> list[list[str]]:
 def _words(group: str) -> tuple[str, ...]:
     """Return the words of a group, without what systems write in different ways."""
     text = _repaired(group).casefold().translate(_LETTERS)
-    plain = unicodedata.normalize("NFKD", text)
+    plain = unicodedata.normalize("NFKD", text).translate(_KANA)
     plain = "".join(c for c in plain if not unicodedata.combining(c) or ord(c) > 0x036F)
     for pair, letter in _PAIRS:
         plain = plain.replace(pair, letter)
-    return tuple(word for word in _WORDS.split(_JOINED.sub("", plain)) if word)
+    words = (word for word in _WORDS.split(_JOINED.sub("", plain)) if word)
+    return tuple(_GENERATION_WORDS.get(word, word) for word in words)
 
 
 def _repaired(text: str) -> str:
-    """Return text that was UTF-8 and read as Latin-1 as it was meant."""
-    try:
-        return text.encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        return text
+    """Return text that was UTF-8 and read as Latin-1 or as Windows does, as it was meant."""
+    for wrong in ("latin-1", "cp1252"):
+        try:
+            return text.encode(wrong).decode("utf-8")
+        except UnicodeError:
+            continue
+    return text
 
 
-def _agree(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
+def _agree(first: tuple[str, ...], second: tuple[str, ...], cut_letters: int) -> bool:
     if not first or not second:
         return False
     if _alike("".join(first), "".join(second)) or sorted(first) == sorted(second):
@@ -92,20 +154,27 @@ def _agree(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
     few, many = sorted((first, second), key=len)
     left = list(many)
     whole = False
+    may_be_cut = len("".join(few)) >= cut_letters
     # Whole words first, so that an initial does not take the word that is another's.
     for word in sorted(few, key=len, reverse=True):
         found = next((o for o in left if _alike(word, o)), None)
         whole |= found is not None and len(word) > 1
-        found = found or next((o for o in left if _shortened(word, o)), None)
+        found = found or next((o for o in left if _shortened(word, o, may_be_cut)), None)
         if found is None:
             return False
         left.remove(found)
     return whole
 
 
-def _shortened(word: str, other: str) -> bool:
-    """Whether one word is the beginning of the other; a number is no initial of another."""
-    return (word + other).isalpha() and (word.startswith(other) or other.startswith(word))
+def _shortened(word: str, other: str, may_be_cut: bool) -> bool:
+    """Whether one word is the initial of the other, or its beginning where names may be cut.
+
+    A number is no initial of another, and a generation is none either.
+    """
+    short, long = sorted((word, other), key=len)
+    if not (word + other).isalpha() or {word, other} & _GENERATIONS:
+        return False
+    return (len(short) == 1 or may_be_cut) and long.startswith(short)
 
 
 def _alike(word: str, other: str) -> bool:
@@ -114,7 +183,7 @@ def _alike(word: str, other: str) -> bool:
         return True
     for damaged, sound in ((word, other), (other, word)):
         pieces = _DAMAGED.split(damaged)
-        if len(pieces) > 1 and any(pieces):
+        if 1 < len(pieces) <= _MOST_LOST + 1 and any(pieces):
             lost = r"\w{1,3}".join(re.escape(piece) for piece in pieces)
             if re.fullmatch(lost, sound):
                 return True

@@ -29,6 +29,8 @@ from dosecalc.model.spacing import ROUNDING_MM, position_tolerance, spacing_of
 __all__ = ["cone_beam_sign", "is_localizer", "read_ct", "read_position", "volume_problem"]
 
 _COARSE_MM = 10.0
+# What one decimal makes of the distance of two positions, and of the mean of a few others.
+_TWO_ROUNDED_MM = 0.15
 _AIR_HU = -1000.0
 _PADDING_BELOW_HU = -900.0
 _HU_LIMIT = 1e5
@@ -298,11 +300,14 @@ def _even_step(
             f"{names[same + 1]}; export the series again or remove one"
         )
     if not fit.is_even:
-        ratio = steps[worst] / median
-        if ratio > 1.5 and abs(ratio - round(ratio)) < 0.1:
+        # The median is one of the rounded steps; what most of them are in the mean is not.
+        usual = float(steps[steps < 1.5 * median].mean())
+        ratio = steps[worst] / usual
+        rounded = min(_TWO_ROUNDED_MM, 0.4 * usual)
+        if ratio > 1.5 and abs(ratio - round(ratio)) * usual < max(0.1 * usual, rounded):
             raise DicomError(
                 f"{round(ratio) - 1} CT slices are missing between the slices {between}: "
-                f"the others are {median:g} mm apart"
+                f"the others are {usual:.4g} mm apart"
             )
         raise DicomError(
             f"the CT slices are unevenly spaced: {steps[worst]:g} mm between the slices {between}, "

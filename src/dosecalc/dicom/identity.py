@@ -15,7 +15,7 @@ from typing import NamedTuple
 from pydicom.dataset import Dataset
 
 from dosecalc.dicom._common import text
-from dosecalc.dicom._names import in_other_letters, same_entry, same_name
+from dosecalc.dicom._names import in_other_letters, same_entry, same_in_part, same_name
 from dosecalc.errors import DicomError, InputError
 
 __all__ = ["Doubt", "Identity", "Person", "identify", "person_of"]
@@ -135,6 +135,8 @@ def _compared(a: Person, b: Person) -> _Pair:
             return _Pair("note", "PatientName")
         if a.birth_date and b.birth_date:
             return _Pair("doubt", "PatientName", "; the birth date agrees")
+        if same_in_part(a.name, b.name):
+            return _Pair("doubt", "PatientName", "; the names agree in part only")
         if in_other_letters(a.name, b.name):
             return _Pair("doubt", "PatientName", "; the names are in different letters")
         return _Pair("problem", "PatientName", ", which are not spellings of one name")

@@ -2,8 +2,9 @@
 
 Systems write positions with one, two or more decimals: slices 10/3 mm apart come as 0, 3.33, 6.67,
 10. Such a position is accepted within a tenth of the spacing and within 0.1 mm, whichever is less:
-no dose changes noticeably over 0.1 mm, one decimal of a mm is off by 0.05 mm at most, and a slice
-that is missing, doubled or elsewhere is off by far more than a tenth of the spacing.
+no dose changes noticeably over 0.1 mm, and a slice that is missing, doubled or elsewhere is off by
+far more than a tenth of the spacing. One decimal of a mm is off by 0.05 mm, which is accepted where
+it is no more than a fifth of the spacing.
 """
 
 from __future__ import annotations
@@ -32,13 +33,18 @@ POSITION_MM = 0.1
 """The most that a position may lie off its place, whatever the spacing."""
 
 _SHARE = 0.1
+# What one decimal can make of a position, with what the fitted grid adds, and the share of the
+# spacing that it may be.
+_DECIMAL_MM, _DECIMAL_SHARE = 0.06, 0.2
 # The last bits of differences of decimal numbers must not decide.
 _BITS_MM = 1e-6
 
 
 def position_tolerance(spacing: float) -> float:
     """Return how far (mm) a position may lie from its place where positions are `spacing` apart."""
-    return min(_SHARE * abs(spacing), POSITION_MM) + _BITS_MM
+    step = abs(spacing)
+    decimal = min(_DECIMAL_SHARE * step, _DECIMAL_MM)
+    return min(max(_SHARE * step, decimal), POSITION_MM) + _BITS_MM
 
 
 class Spacing(NamedTuple):

@@ -251,7 +251,7 @@ def _beam(index: int, beam: MachineBeam, machine: Machine) -> Beam:
 def _parse(content: bytes, where: str, folder: Path) -> Recipe:
     try:
         top = tomllib.loads(content.decode("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is not TOML: {error}") from error
     toml.check_keys(top, _TOP_KEYS, where)
     position = toml.text(top, "position", where, "HFS")

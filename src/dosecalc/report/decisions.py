@@ -158,7 +158,7 @@ def read_decisions(record: RecordFile) -> tuple[Decision, ...]:
         if content["schema"] != DECISIONS_SCHEMA:
             raise InputError(f"{path}: schema is {content['schema']!r}, not {DECISIONS_SCHEMA!r}")
         entries = [(_decision(entry), entry["sha256"]) for entry in content["decisions"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is no list of decisions: {error}") from error
     for made, stated in entries:
         if made.sha256 != stated:

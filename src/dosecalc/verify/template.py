@@ -96,7 +96,7 @@ def load_template(path: Path) -> Template:
     try:
         content = path.read_bytes()
         table = tomllib.loads(content.decode())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{where} cannot be read: {error}") from error
     check_keys(table, _TOP_KEYS, where)
     name, version = _word(table, "name", where), _word(table, "version", where)

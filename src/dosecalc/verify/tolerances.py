@@ -135,7 +135,7 @@ def load_tolerances(path: Path | None = None) -> Tolerances:
         try:
             written = path.read_bytes()
             own = tomllib.loads(written.decode())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{where} cannot be read: {error}") from error
         digest.update(written)
         content = _merged(content, own, where)
