@@ -410,11 +410,12 @@ def check_with_dciodvfy(path: Path) -> None:
 
 @pytest.mark.samples
 def test_a_whole_thorax_reads_quickly_and_right(samples: Path) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     slices = [read_dataset(path) for path in sorted((samples / "lung1-001-tcia").iterdir())]
     read = read_ct([ds for ds in slices if ds.Modality == "CT"])
-    # 1.3 s on one slow core; 3 s is what an interactive import may take.
-    assert time.perf_counter() - start < 3
+    # 1.5 s of one slow core; 3 s is what an interactive import may take. Of the processor, so that
+    # what else runs on the machine decides nothing.
+    assert time.process_time() - start < 3
     assert read.grid.shape == (134, 512, 512)
     assert read.grid.spacing == (0.9765625, 0.9765625, 3.0)
     assert read.position is PatientPosition.HFS
