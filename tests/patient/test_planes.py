@@ -258,6 +258,10 @@ def traced(centre: int) -> NDArray[np.float64]:
         ((box(10), np.add(box(5), [5, 0])), False),
         ((box(10), np.add(box(5), [6, 0])), True),
         ((disc(20), disc(10)), False),
+        ((disc(20), disc(19)), False),
+        # Stored twice, a little larger: all but a shell would be outside.
+        ((disc(20), disc(20.2)), True),
+        ((disc(20), disc(20.4)), True),
         ((np.concatenate([box(10), box(10)]),), True),
         ((np.concatenate([box(10), box(10)[:1], box(5)[::-1], box(5)[-1:]]),), False),
     ],

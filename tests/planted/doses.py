@@ -473,7 +473,8 @@ class Effect:
 
     mean, d98, d50, d2 : of the target, of its own
     worst : voxel in the target, of the prescription
-    serial : largest change of an organ's D2, of its own, where that changes by 0.5 Gy or more
+    serial : largest change of an organ's D2, of its own, where that changes by more than 0.5 Gy or
+        0.5 % of the prescription
     connected_cm3 : largest piece of the patient below the skin beyond 10 % of the prescription
     """
 
@@ -524,6 +525,6 @@ def _serial(evidence: Evidence, first: Dose, second: Dose) -> float:
         if one.is_empty or kind_of(one, evidence.plan) in ("target", "external"):
             continue
         before, after = (structure_dvh(one, dose).near_maximum_gy for dose in (first, second))
-        if abs(after - before) > 0.5:
+        if abs(after - before) > min(0.5, 0.005 * prescribed(evidence)):
             most = max(most, 100 * abs(after - before) / max(before, 1e-9))
     return most

@@ -168,7 +168,7 @@ COMPOSED = (
     "dose of one fraction",
     "the reference is 2.00 Gy at the beams' dose point, the plan states 60.0 Gy x 30 fractions = "
     "1800.00 Gy there (-99.9 %); that is the dose of one fraction",
-    "CORD: D2 3.00 Gy, reference 0.00 Gy (+3.00 Gy)",
+    "CORD: D2 3.00 Gy, reference 0.00 Gy (+3.00 Gy, +5.0 % of the prescription)",
     "CORD: mean 3.00 Gy, reference 2.00 Gy (+50.0 %, +1.00 Gy)",
     "gamma is 2 or more in 0.51 cm3 in one piece, about x -53.5, y 6.5, z 11.0 mm",
     "99.9 % of 12 points pass 3 % global / 2 mm, above 10 %; 4 lie outside of the calculated dose",

@@ -63,6 +63,14 @@ def row_of(structure: Structure, kind: str, reference: Dose, calculated: Dose) -
     )
 
 
+def test_a_target_too_small_for_its_parts_is_named_beside_one_that_is_judged() -> None:
+    small = replace(cylinder("MET", 3.0, 6.0, "PTV", x=30.0), number=2)
+    arguments = (dose(falling()), np.zeros(GRID.shape), EVERYWHERE, LIMITS)
+    found = target_part_findings((TARGET, small), *arguments)
+    assert [f.judged for f in found] == [True, True, False]
+    assert found[2].sentence.startswith("MET: ")
+
+
 def test_the_largest_piece_is_connected() -> None:
     chosen = np.zeros(GRID.shape, dtype=bool)
     chosen[5:8, 5:8, 5:8] = True
@@ -137,7 +145,8 @@ def test_rules_without_points_say_nothing() -> None:
     for counts, difference in ((nowhere, np.zeros(GRID.shape)), (EVERYWHERE, unknown)):
         arguments = (given, difference, PRESCRIBED, counts, LIMITS)
         assert large_findings(*arguments) == [] == local_dose_findings(*arguments)
-        assert target_part_findings((TARGET,), given, difference, counts, LIMITS) == []
+        (part,) = target_part_findings((TARGET,), given, difference, counts, LIMITS)
+        assert not part.judged and "not judged" in part.sentence
     gamma = _gamma(given, given)
     assert local_findings(gamma, nowhere, LIMITS) == []
 
@@ -226,21 +235,29 @@ def test_hot_and_cold_ends_of_a_target_are_judged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "calculated", "outcome"),
+    ("reference", "calculated", "prescribed", "outcome"),
     [
-        (0.0, 3.0, Outcome.REVIEW),  # a cord at 0 Gy
-        (0.0, 0.4, Outcome.PASS),  # less than a lens minds
-        (20.0, 21.2, Outcome.REVIEW),  # 6 %
-        (20.0, 20.8, Outcome.PASS),  # 4 %
-        (4.0, 4.4, Outcome.PASS),  # 10 %, 0.4 Gy
-        (2.0, 4.0, Outcome.FAIL),  # twice
+        (0.0, 3.0, PRESCRIBED, Outcome.REVIEW),  # a cord at 0 Gy
+        (0.0, 0.2, PRESCRIBED, Outcome.PASS),  # less than a lens minds, and 0.3 % of 60 Gy
+        (0.0, 0.4, PRESCRIBED, Outcome.REVIEW),  # 0.7 % of 60 Gy
+        (20.0, 21.2, PRESCRIBED, Outcome.REVIEW),  # 6 %
+        (20.0, 20.8, PRESCRIBED, Outcome.PASS),  # 4 %
+        (4.0, 4.4, PRESCRIBED, Outcome.REVIEW),  # 10 %, 0.7 % of 60 Gy
+        (2.0, 2.2, PRESCRIBED, Outcome.PASS),  # 10 %, 0.3 % of 60 Gy
+        (2.0, 4.0, PRESCRIBED, Outcome.FAIL),  # twice
+        # One fraction of 8 Gy: 0.3 Gy are 4 % of it.
+        (0.0, 0.3, 8.0, Outcome.REVIEW),
+        (1.0, 1.2, 8.0, Outcome.REVIEW),
+        (0.1, 0.13, 8.0, Outcome.PASS),  # 30 %, 0.4 % of 8 Gy
+        # Two courses in one: 0.5 Gy are the smaller.
+        (4.0, 4.55, 120.0, Outcome.REVIEW),
     ],
 )
 def test_organs_are_judged_by_their_own_dose(
-    reference: float, calculated: float, outcome: Outcome
+    reference: float, calculated: float, prescribed: float, outcome: Outcome
 ) -> None:
     organ = cylinder("CORD", 6.0, 20.0, "ORGAN", x=30.0)
     doses = (dose(np.full(GRID.shape, one)) for one in (reference, calculated))
-    found = organ_findings([row_of(organ, "organ", *doses)], PRESCRIBED, LIMITS)
+    found = organ_findings([row_of(organ, "organ", *doses)], prescribed, LIMITS)
     own = [f for f in found if f.rule == "organ own dose"]
     assert max(f.outcome for f in own) == outcome

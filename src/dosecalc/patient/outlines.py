@@ -20,6 +20,8 @@ __all__ = ["Outlines", "overlaps", "same_outline", "signed_edges", "without_repe
 _SAME = 0.1
 # Overlaps thinner than this (mm) along the shorter outline are rounding.
 _THIN = 0.01
+# Nobody draws a shell as thin as this (mm): one contour was stored twice, a little larger.
+_SHELL = 0.5
 
 
 def same_outline(first: Contour, second: Contour) -> bool:
@@ -87,7 +89,8 @@ def overlaps(contours: Sequence[Contour]) -> bool:
     """Whether contours of one plane overlap in part, or one overlaps itself.
 
     Contours beside each other and one within another do not, and both may share corners
-    and edges. By the even-odd rule, what two of them share is outside.
+    and edges; a contour that follows another from within, less than 0.5 mm away, does. By the
+    even-odd rule, what two of them share is outside.
     """
     areas = [float(edge_moments(signed_edges((c,)))[0]) for c in contours]
     for contour, area in zip(contours, areas, strict=True):
@@ -96,8 +99,11 @@ def overlaps(contours: Sequence[Contour]) -> bool:
     for i, j in _meeting(contours):
         both = float(edge_moments(signed_edges((contours[i], contours[j])))[0])
         common = (areas[i] + areas[j] - both) / 2
-        rounding = _THIN * min(_length(contours[k].points) for k in (i, j))
-        if rounding < common < min(areas[i], areas[j]) - rounding:
+        length = min(_length(contours[k].points) for k in (i, j))
+        least, most = sorted((areas[i], areas[j]))
+        if _THIN * length < common < least - _THIN * length:
+            return True
+        if common > 0 and common >= least - _THIN * length and most - least < _SHELL * length:
             return True
     return False
 

@@ -64,6 +64,10 @@ def like_with_like(evidence: Evidence) -> Evidence:
         evidence,
         calculated=turned(calculated),
         beam_doses={n: turned(dose) for n, dose in evidence.beam_doses.items()},
+        beam_parts={
+            n: tuple((beam, turned(dose)) for beam, dose in parts)
+            for n, parts in evidence.beam_parts.items()
+        },
         others={name: turned(dose) for name, dose in evidence.others.items()},
         caveats=(*evidence.caveats, caveat),
     )

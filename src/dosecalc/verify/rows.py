@@ -41,7 +41,9 @@ def structure_rows(evidence: Evidence) -> tuple[StructureRow, ...]:
     return tuple(
         replace(
             row,
-            otherwise=structure_dvh(row.structure, other, plane_spacing=spacing),
+            otherwise=structure_dvh(
+                row.structure, other, plane_spacing=row.structure.slice_spacing or spacing
+            ),
             remark=row.remark or _NOT_SAID,
         )
         if any(row is one for one in apart)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dosecalc.model import Dose, Grid, Phantom, Structure
 from dosecalc.patient.coverage import volume_fraction
 from dosecalc.verify.gamma import GammaResult
-from dosecalc.verify.outcome import Finding
+from dosecalc.verify.outcome import Finding, Outcome
 from dosecalc.verify.pieces import ball_mean, largest_piece
 from dosecalc.verify.tolerances import Tolerances
 from dosecalc.verify.where import patient_voxels
@@ -172,6 +172,11 @@ def target_part_findings(
         inside = volume_fraction(target, reference.grid, plane_spacing=spacing) >= 0.5
         inside &= counts & np.isfinite(difference)
         if np.count_nonzero(inside) < FEWEST:
+            sentence = (
+                f"{target.name}: fewer than {FEWEST} voxels of the reference lie in it, 5 mm below "
+                "the skin; its parts are not judged"
+            )
+            findings.append(Finding("target part", Outcome.PASS, sentence, judged=False))
             continue
         median = float(np.median(reference.gray[inside]))
         if median <= 0:

@@ -70,20 +70,33 @@ def organ_findings(
                     "organ dose", f"{doses} ({percent:+.1f} % of the prescription)", percent
                 )
             )
-            by_own.append(_own_dose(doses, one, other, tolerances))
+            by_own.append(_own_dose(doses, one, other, prescribed_gy, tolerances))
     return [*_worst(by_prescription), *_worst(by_own)]
 
 
-def _own_dose(doses: str, one: float, other: float, tolerances: Tolerances) -> Finding:
-    """Judge a dose by itself; one that should be nothing by its size."""
-    least, limit = tolerances.limits["organ_gray"], tolerances.limits["organ_own"]
+def _own_dose(
+    doses: str, one: float, other: float, prescribed_gy: float, tolerances: Tolerances
+) -> Finding:
+    """Judge a dose by itself; one that should be nothing by its size.
+
+    A difference matters beyond "organ_gray" or "organ_least", whichever is less.
+    """
+    limit, gray = tolerances.limits["organ_own"], tolerances.limits["organ_gray"]
+    least = tolerances.limits["organ_least"]
     difference = other - one
-    # Where either is next to nothing, a percentage is noise.
+    share = 100 * difference / prescribed_gy
+    # Where either is next to nothing, a percentage of it is noise.
     if min(one, other) <= 0.01 * abs(difference):
-        return least.finding("organ own dose", f"{doses} ({difference:+.2f} Gy)", difference)
+        sentence = f"{doses} ({difference:+.2f} Gy, {share:+.1f} % of the prescription)"
+        found = gray.finding("organ own dose", sentence, difference)
+        return (
+            least.finding("organ own dose", sentence, share)
+            if found.outcome == Outcome.PASS
+            else found
+        )
     percent = 100 * difference / one
     sentence = f"{doses} ({percent:+.1f} %, {difference:+.2f} Gy)"
-    matters = least.judge(abs(difference)) != Outcome.PASS
+    matters = max(gray.judge(abs(difference)), least.judge(abs(share))) != Outcome.PASS
     return limit.finding(
         "organ own dose", sentence, percent, judged=abs(percent) if matters else 0.0
     )
