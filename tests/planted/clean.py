@@ -11,6 +11,7 @@ from scipy.ndimage import map_coordinates
 from scipy.special import erfc
 
 from dosecalc.model import Dose, Grid, Prescription
+from dosecalc.patient.coverage import volume_fraction
 from dosecalc.verify.convention import in_the_other
 from dosecalc.verify.dvh import structure_dvh
 from dosecalc.verify.evidence import Evidence
@@ -83,6 +84,15 @@ def to_water(said: str) -> Change:
         return replace(evidence, reference=replace(turned, dose_to=said))
 
     return change
+
+
+def nothing_outside_of_the_body(evidence: Evidence) -> Evidence:
+    """As planning systems write it that give no dose to couch, bolus and air."""
+    dose = evidence.reference
+    assert dose is not None and evidence.ct is not None
+    (body,) = (s for s in evidence.structures or () if s.kind == "EXTERNAL")
+    inside = volume_fraction(body, dose.grid, plane_spacing=evidence.ct.grid.spacing[2]) >= 0.5
+    return replace(evidence, reference=replace(dose, gray=np.where(inside, dose.gray, 0)))
 
 
 def in_sixteen_bits(evidence: Evidence) -> Evidence:
@@ -174,6 +184,7 @@ CLEAN = (
     Clean("grid a third of a voxel off", on_voxels(None, 1 / 3)),
     Clean("dose to water, which the file does not say", to_water("unknown")),
     Clean("dose to water, which the file says", to_water("water"), ("thorax",)),
+    Clean("no dose outside of the body", nothing_outside_of_the_body, ("thorax",)),
     Clean("stored in 16 bits", in_sixteen_bits, ("lung",)),
     Clean("a simultaneous boost", boosted, ("thorax", "lung")),
     Clean("a target of 2 cm3", small_target),

@@ -250,7 +250,7 @@ COMPOSED = (
     "the reference is 2.00 Gy (median of PTV), the plan prescribes 60 Gy (-96.7 %); that is the "
     "dose of one fraction",
     "LENS: D2 0.00 Gy, reference 1.00 Gy (-100.0 %, -1.00 Gy)",
-    "LENS: D2 0.00 Gy, reference 0.00 Gy (+0.00 Gy)",
+    "LENS: D2 0.00 Gy, reference 0.00 Gy (+0.00 Gy, +0.0 % of the prescription)",
     "target part: no target is known in both doses, or too few points lie where it looks",
     "LUNG D2cc <= 20 Gy: dose at 2 cm3 of 'LUNG': 0 to 1.5 cm3 of it lie within the dose grid",
 )

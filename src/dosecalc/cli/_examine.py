@@ -188,6 +188,7 @@ def examine(
         today=options.on,
         used_structures=used_structures(calc, case.structures),
         beside=_beside(calc),
+        apart=(*calc.couch, *calc.bolus),
         recorded_used=calc.recorded_densities,
         filled_with=calc.inside,
         shared_inputs=(*_shared_inputs(calc), *reference.shared),

@@ -29,6 +29,7 @@ class Places(NamedTuple):
     inner : those below the skin, where the sizes of voxels at the surface decide nothing
     deep : those a build-up's depth below any surface
     hot : those where the calculated dose reaches the threshold, whatever the reference has there
+    apart : couch and bolus on the phantom's grid, or None
     """
 
     difference: NDArray[np.float64]
@@ -36,21 +37,30 @@ class Places(NamedTuple):
     inner: NDArray[np.bool_]
     deep: NDArray[np.bool_]
     hot: NDArray[np.bool_]
+    apart: NDArray[np.bool_] | None = None
 
 
 def places_of(
-    evidence: Evidence, reference: Dose, prescribed: float, tolerances: Tolerances
+    evidence: Evidence,
+    reference: Dose,
+    prescribed: float,
+    tolerances: Tolerances,
+    apart: NDArray[np.bool_] | None = None,
 ) -> Places:
-    """Sort the reference's points; percentages are of the dose `prescribed`, Gy."""
+    """Sort the reference's points; percentages are of the dose `prescribed`, Gy.
+
+    apart : see `dosecalc.verify.beside_patient`
+    """
     grid, phantom = reference.grid, evidence.phantom
     found = on_grid(evidence.calculated, grid)
-    patient = patient_voxels(phantom, grid)
+    patient = patient_voxels(phantom, grid, apart)
     return Places(
         _difference(evidence, reference, found),
         patient,
         patient & deep_voxels(phantom, grid, SKIN_MM),
         deep_voxels(phantom, grid),
         np.nan_to_num(found) >= threshold(prescribed, tolerances),
+        apart,
     )
 
 
@@ -83,15 +93,18 @@ def threshold(prescribed: float, tolerances: Tolerances) -> float:
 def air_left_out(
     reference: Dose, prescribed: float, tolerances: Tolerances, places: Places
 ) -> tuple[str, ...]:
-    """Say how many points are left out because they lie in the air around the patient."""
+    """Say how many points are left out because they lie around the patient."""
     counts = (reference.gray >= threshold(prescribed, tolerances)) | places.hot
     left_out = int(np.count_nonzero(counts & ~places.patient))
     if not left_out:
         return ()
-    return (
-        f"the dose in the air around the patient: {left_out} of {np.count_nonzero(counts)} points "
-        f"above {tolerances.gamma.threshold_percent:g} % lie there",
+    share = (
+        f"{left_out} of {np.count_nonzero(counts)} points above "
+        f"{tolerances.gamma.threshold_percent:g} % lie there"
     )
+    if places.apart is None:
+        return (f"the dose in the air around the patient: {share}",)
+    return (f"the dose in couch, bolus and the air around the patient: {share}",)
 
 
 def gamma_of(

@@ -44,6 +44,7 @@ class Evidence:
         For models that may be used up to a day.
     used_structures : names of structures that shaped the phantom
     beside : names of structures that are body, couch or bolus, which no dose has to hold
+    apart : those of them that are couch or bolus
     recorded_used : bool
     filled_with : str or None
         Material that the body was filled with in place of the CT.
@@ -68,6 +69,7 @@ class Evidence:
     today: date | None = None
     used_structures: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
     recorded_used: bool = False
     filled_with: str | None = None
     shared_inputs: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ from dosecalc.verify import (
 )
 from dosecalc.verify.answers import inputs_without_answer, without_answer
 from dosecalc.verify.beam_fit import fit_beams
+from dosecalc.verify.beside_patient import beside_patient
 from dosecalc.verify.comparison import (
     Places,
     air_left_out,
@@ -83,19 +84,19 @@ def judge(
     hand, not_done = by_hand(evidence)
     beams = beam_rows(evidence, hand)
     findings = _of_the_plan(evidence, tolerances, rows, points, beams, hand)
-    gamma, largest = None, None
+    gamma, largest, beside = None, None, beside_patient(evidence)
     if reference is None:
         sentence = "no dose of the planning system was given: nothing is compared with it"
         findings.append(Finding("reference", Outcome.REVIEW, sentence))
     else:
-        places = places_of(evidence, reference, prescribed, tolerances)
+        places = places_of(evidence, reference, prescribed, tolerances, beside.voxels)
         gamma = gamma_of(reference, calculated, prescribed, tolerances, places)
         largest = largest_difference(reference, calculated, prescribed, evidence, places)
         compared, more = _compared(evidence, reference, gamma, prescribed, tolerances, places)
         findings += [
             *compared,
             *rules_structures.target_findings(rows, tolerances),
-            *rules_structures.organ_findings(rows, prescribed, tolerances),
+            *rules_structures.organ_findings(rows, prescribed, tolerances, beside.names),
             *rules.point_findings(points, tolerances),
             *rules_reference.reference_findings(
                 plan, reference, rows, points, beams, evidence.reference_beams, tolerances
@@ -109,6 +110,7 @@ def judge(
         label=evidence.label,
         plan=plan,
         phantom=evidence.phantom,
+        apart=beside.voxels,
         ct=evidence.ct,
         structures=evidence.structures,
         calculated=calculated,
@@ -213,7 +215,7 @@ def _compared(
 ) -> tuple[list[Finding], tuple[str, ...]]:
     """Ask the rules on the distribution; also say what could not be asked."""
     flat = rules.distribution_findings(
-        reference, evidence.calculated, evidence.phantom, prescribed, tolerances
+        reference, evidence.calculated, evidence.phantom, prescribed, tolerances, places.apart
     )
     fitted, not_fitted = _single_beams(evidence, prescribed, tolerances, places)
     findings = [
@@ -251,6 +253,7 @@ def _where(
             evidence.phantom,
             threshold(prescribed, tolerances),
             tolerances,
+            places.apart,
         ),
     ]
 

@@ -8,7 +8,10 @@ from enum import IntEnum
 
 from dosecalc.errors import InputError
 
-__all__ = ["Finding", "Outcome", "combined"]
+__all__ = ["NO_TISSUE", "Finding", "Outcome", "combined"]
+
+NO_TISSUE = ("BOLUS", "SUPPORT", "FIXATION")
+"""ROI types of what is no part of the patient."""
 
 
 class Outcome(IntEnum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dosecalc.model import Dose, Phantom
 from dosecalc.verify.difference import on_grid
@@ -51,13 +52,17 @@ def distribution_findings(
     phantom: Phantom,
     prescribed_gy: float,
     tolerances: Tolerances,
+    apart: NDArray[np.bool_] | None = None,
 ) -> list[Finding]:
-    """Find the difference where the dose is flat, and the displacement."""
+    """Find the difference where the dose is flat, and the displacement.
+
+    apart : couch and bolus on the phantom's grid, which are not looked at
+    """
     found = on_grid(calculated, reference.grid)
     given = reference.gray.astype(np.float64)
     findings = []
     flat = np.isfinite(found) & (given > _HIGH * prescribed_gy)
-    flat &= patient_voxels(phantom, reference.grid)
+    flat &= patient_voxels(phantom, reference.grid, apart)
     flat &= steepness(given, reference.grid) < _FLAT_PER_MM * prescribed_gy
     if np.count_nonzero(flat) >= FEWEST:
         percent = 100 * float((found - given)[flat].mean()) / prescribed_gy

@@ -209,10 +209,12 @@ def uncovered_findings(
     phantom: Phantom,
     threshold_gy: float,
     tolerances: Tolerances,
+    apart: NDArray[np.bool_] | None = None,
 ) -> list[Finding]:
     """Find calculated dose in the patient that the reference's grid does not reach.
 
-    Half a voxel beyond the reference's faces is rounding of grids and does not count.
+    Half a voxel beyond the reference's faces is rounding of grids and does not count, nor do couch
+    and bolus (`apart`, on the phantom's grid).
     """
     grid = calculated.grid
     beyond = np.zeros(grid.shape, dtype=bool)
@@ -224,7 +226,7 @@ def uncovered_findings(
         beyond = beyond | ((place < low) | (place > high)).reshape(shape)
     beyond &= calculated.gray >= threshold_gy
     if beyond.any():
-        beyond &= patient_voxels(phantom, grid)
+        beyond &= patient_voxels(phantom, grid, apart)
     volume = np.count_nonzero(beyond) * grid.voxel_volume_cm3
     sentence = "the reference's grid holds all of the patient with a dose that counts"
     if volume:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from dosecalc.verify.outcome import Finding, Outcome
+from dosecalc.verify.outcome import NO_TISSUE, Finding, Outcome
 from dosecalc.verify.tolerances import Tolerances
 from dosecalc.verify.verification import StructureRow
 
 __all__ = ["coverage_findings", "organ_findings", "target_findings"]
-
-# What is no part of the patient may lie outside of a dose; the body always does in part.
-_NO_TISSUE = ("BOLUS", "SUPPORT", "FIXATION")
 
 
 def target_findings(rows: Iterable[StructureRow], tolerances: Tolerances) -> list[Finding]:
@@ -47,19 +44,24 @@ def nearest_dose(row: StructureRow, quantity: str) -> float:
 
 
 def organ_findings(
-    rows: Iterable[StructureRow], prescribed_gy: float, tolerances: Tolerances
+    rows: Iterable[StructureRow],
+    prescribed_gy: float,
+    tolerances: Tolerances,
+    beside: Collection[str] = (),
 ) -> list[Finding]:
     """Mean and D2 of all other structures, in two measures.
 
     "organ dose" is in percent of the prescription, "organ own dose" in percent of the structure's
     own dose, for differences that are large enough in Gy to matter. Any structure may be or touch
     a serial organ, so D2 is judged of all. Of each measure the largest is given where none is
-    beyond its limit.
+    beyond its limit. `beside`: names of couch and bolus, of which nothing is judged.
     """
     by_prescription: list[Finding] = []
     by_own: list[Finding] = []
     for row in rows:
-        if row.kind in ("target", "external") or row.reference is None or row.calculated is None:
+        if row.kind in ("target", "external") or row.structure.name in beside:
+            continue
+        if row.reference is None or row.calculated is None:
             continue
         for what, quantity in (("mean", "mean_gy"), ("D2", "near_maximum_gy")):
             one, other = getattr(row.reference, quantity), nearest_dose(row, quantity)
@@ -125,7 +127,7 @@ def coverage_findings(
     findings = []
     for row in rows:
         name = row.structure.name
-        if row.kind == "external" or row.structure.kind in _NO_TISSUE or name in beside:
+        if row.kind == "external" or row.structure.kind in NO_TISSUE or name in beside:
             continue
         worst = Outcome.FAIL if row.kind == "target" else Outcome.REVIEW
         for what, dvh in (("calculated", row.calculated), ("reference", row.reference)):

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dosecalc.model import CtImage, Dose, Phantom, Plan, Structure, StructureSet
 from dosecalc.verify.dvh import Dvh
 from dosecalc.verify.gamma import GammaResult
@@ -114,6 +117,8 @@ class Verification:
         Patient and plan.
     plan : Plan
     phantom : Phantom
+    apart : (nz, ny, nx) bool, on the phantom's grid, or None
+        Couch, bolus and fixation beside the patient, which are compared nowhere.
     ct : CtImage or None
     structures : StructureSet or None
     calculated : Dose
@@ -149,6 +154,7 @@ class Verification:
     prescribed_gy: float
     prescription: str
     findings: tuple[Finding, ...]
+    apart: NDArray[np.bool_] | None = None
     largest: Largest | None = None
     beams: tuple[BeamRow, ...] = ()
     points: tuple[PointRow, ...] = ()

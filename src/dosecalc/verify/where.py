@@ -25,7 +25,9 @@ _HALF = 0.5
 _BUILD_UP_MM = 20.0
 
 
-def patient_voxels(phantom: Phantom, grid: Grid) -> NDArray[np.bool_]:
+def patient_voxels(
+    phantom: Phantom, grid: Grid, apart: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
     """Voxels of `grid` other than those in the air around the patient.
 
     Air that matter encloses within its axial plane (windpipe, lung, bowel) is the patient's;
@@ -34,11 +36,19 @@ def patient_voxels(phantom: Phantom, grid: Grid) -> NDArray[np.bool_]:
     phantom a voxel is what the nearest voxel of the phantom is: past a face that ends in air
     there is air, past one that cuts the patient off there is more of him.
 
+    Parameters
+    ----------
+    phantom : Phantom
+    grid : Grid
+    apart : (nz, ny, nx) bool, on the phantom's grid, or None
+        Couch and bolus, which are no more the patient's than the air is.
+
     Returns
     -------
     (nz, ny, nx) bool
     """
-    inside = np.stack([_within(plane) for plane in phantom.density])
+    density = phantom.density if apart is None else np.where(apart, np.float32(0), phantom.density)
+    inside = np.stack([_within(plane) for plane in density])
     return _at_centres(inside, phantom.grid, grid, beyond=None)
 
 

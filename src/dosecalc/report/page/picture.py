@@ -50,7 +50,7 @@ def draw_comparison(verification: Verification, words: Words) -> bytes:
         known = 100 * on_grid(v.reference, grid) / v.prescribed_gy
         other = cut(np.nan_to_num(known, nan=0.0).astype(np.float32), grid, point)
         # The air around the patient counts in no rule.
-        patient = cut(patient_voxels(v.phantom, grid).astype(np.float32), grid, point)
+        patient = cut(patient_voxels(v.phantom, grid, v.apart).astype(np.float32), grid, point)
         missing = cut(np.isnan(known).astype(np.float32), grid, point)
     figure = Figure(figsize=(11.7, 8.6), dpi=110, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)

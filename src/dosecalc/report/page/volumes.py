@@ -89,8 +89,8 @@ def packed_volumes(v: Verification, display: Display) -> dict[str, Any]:
 
 
 def _patient(v: Verification, display: Display) -> str:
-    """Where differences count: not in the air around the patient."""
-    return packed(patient_voxels(v.phantom, display.grid).astype(np.uint8))
+    """Where differences count: not in the air, couch and bolus around the patient."""
+    return packed(patient_voxels(v.phantom, display.grid, v.apart).astype(np.uint8))
 
 
 def _grid(grid: Grid) -> dict[str, Any]:
