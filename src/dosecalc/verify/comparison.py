@@ -98,13 +98,16 @@ def air_left_out(
     left_out = int(np.count_nonzero(counts & ~places.patient))
     if not left_out:
         return ()
-    share = (
-        f"{left_out} of {np.count_nonzero(counts)} points above "
-        f"{tolerances.gamma.threshold_percent:g} % lie there"
-    )
+    of, percent = np.count_nonzero(counts), tolerances.gamma.threshold_percent
     if places.apart is None:
-        return (f"the dose in the air around the patient: {share}",)
-    return (f"the dose in couch, bolus and the air around the patient: {share}",)
+        return (
+            f"the dose in the air around the patient: {left_out} of {of} points "
+            f"above {percent:g} % lie there",
+        )
+    return (
+        f"the dose in couch, bolus and the air around the patient: {left_out} of {of} points "
+        f"above {percent:g} % lie there",
+    )
 
 
 def gamma_of(

@@ -117,8 +117,6 @@ class Verification:
         Patient and plan.
     plan : Plan
     phantom : Phantom
-    apart : (nz, ny, nx) bool, on the phantom's grid, or None
-        Couch, bolus and fixation beside the patient, which are compared nowhere.
     ct : CtImage or None
     structures : StructureSet or None
     calculated : Dose
@@ -141,6 +139,8 @@ class Verification:
         independent; what limits what was looked at.
     record : mapping
         The run record (plain JSON values).
+    apart : (nz, ny, nx) bool, on the phantom's grid, or None
+        Couch, bolus and fixation beside the patient, which are compared nowhere.
     """
 
     label: str
@@ -154,7 +154,6 @@ class Verification:
     prescribed_gy: float
     prescription: str
     findings: tuple[Finding, ...]
-    apart: NDArray[np.bool_] | None = None
     largest: Largest | None = None
     beams: tuple[BeamRow, ...] = ()
     points: tuple[PointRow, ...] = ()
@@ -165,6 +164,7 @@ class Verification:
     shared_inputs: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
+    apart: NDArray[np.bool_] | None = None
 
     @property
     def outcome(self) -> Outcome:
