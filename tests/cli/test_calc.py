@@ -255,7 +255,7 @@ def test_a_full_disk_is_a_refusal(recipe_run, tmp_path, capsys):
     assert "File too large" in err
 
 
-def test_couch_and_bolus_that_were_not_used_are_said(patient, tmp_path):
+def test_couch_and_bolus_that_were_not_used_are_said(patient, tmp_path, capsys):
     folder = tmp_path / "patient"
     shutil.copytree(patient, folder)
     drawn = pydicom.dcmread(folder / "RTSTRUCT.dcm")
@@ -271,6 +271,9 @@ def test_couch_and_bolus_that_were_not_used_are_said(patient, tmp_path):
     notes = json.loads((tmp_path / "out" / "run.json").read_text())["notes"]
     assert "SPINE is drawn as SUPPORT and was not used; name it with --couch" in notes
     assert not any(note.startswith("HEART is drawn as") for note in notes)
+    # A pencil beam over lung says on the terminal, too, that it is not to be trusted.
+    shown = capsys.readouterr().out
+    assert "cautions of the engine" in shown and "use the collapsed cone or Monte Carlo" in shown
 
 
 @pytest.fixture(scope="module")

@@ -85,7 +85,7 @@ def test_a_table_of_electron_densities_is_taken_as_such(tmp_path: Path) -> None:
     [
         ("-1000,1.2\n0,1000\n1000,1600", "1000 at 0 HU: these are kg/m3; divide them by 1000"),
         ("-1000,0.001\n0,1.2\n1000,1.6", "1.2 g/cm3 at 0 HU, which is water"),
-        ("0,0.001\n1000,1.0\n2000,1.6", "1000 added"),
+        ("0,0.001\n1000,1.0\n2000,1.6", "1000 or 1024 added"),
         ("-1000,0.3\n0,1.0\n1000,1.6", "0.335 g/cm3 at -950 HU and below, which is air"),
         ("-400,0.6\n0,1.0\n1000,1.6", "begins at -400 HU; air and lung are lighter"),
         ("-1000,0\n-500,0.9\n0,1.0\n1000,1.6", r"0.9 g/cm3 at -500 HU"),
@@ -95,6 +95,7 @@ def test_a_table_of_electron_densities_is_taken_as_such(tmp_path: Path) -> None:
         ("-1000,0.001\n0,1.0\n1000,3.2", "no bone is denser than 3 g/cm3"),
         ("-1000,0.001\n0,1.0\n1000,0.9", "must not fall"),
         ("-1000,0.001\n-10,0.99", "without water"),
+        ("24,0.0012\n1024,1.0\n2024,1.5", "1000 or 1024 added"),
         ("-1000,0.001\n0,x", "two numbers are needed"),
         ("-1000,0.001\n0,1,0", "two numbers are needed"),
     ],

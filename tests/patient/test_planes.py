@@ -173,7 +173,9 @@ def test_a_body_with_missing_planes_stays_tissue(planes: list[int]) -> None:
     assert (inside.density[2:-2, 8:12, 8:12] > 0.99).all()
     gaps = plane_gaps(body, plane_spacing=3.0)
     said = [note for note in phantom.notes if note.startswith("body: no contour between")]
-    assert len(said) == len(gaps)
+    assert len(said) == min(len(gaps), 5)
+    more = [note for note in phantom.notes if f"body: no contour in {len(gaps) - 5} more" in note]
+    assert len(more) == (len(gaps) > 5)
     findings = gap_findings(StructureSet((body,)), ct)
     assert bool(findings) == bool(gaps)
     named = findings[:3]

@@ -120,6 +120,16 @@ def test_largest_gamma_is_known_from_below_only() -> None:
     assert verification_values(wide)["gamma"]["largest_is_lower_bound"] is False
 
 
+def test_the_most_likely_cause_stands_beside_the_largest_discrepancy() -> None:
+    cause = Finding(
+        "single beam", Outcome.FAIL, "most likely cause: beam 3 (c), -16.7 % of the MU; explains "
+        "96 % of the difference", -16.7, "%", 3.0, 10.0, details={"cause": "mu", "beam": 3},
+    )  # fmt: skip
+    assert said_of(cause).largest[-1] == f"Single beam: {cause.sentence}"
+    assert said_of(cause, words=FRENCH).largest[-1].startswith("Faisceau seul : cause la plus")
+    assert not any("likely" in line for line in said_of(TURNED).largest)
+
+
 def test_rates_are_not_rounded_to_all_or_nothing() -> None:
     shown = {99.991: "99.9", 99.9: "99.9", 100.0: "100.0", 94.96: "94.9", 0.04: "under 0.1",
              0.0: "0.0", 58.0: "58.0"}  # fmt: skip

@@ -52,6 +52,9 @@ NOT_OF_A_REPORT = (
 NOT_SAID = {
     "; --recorded-densities uses the 7 g/cm3 recorded with it",
     "none is given",
+    "; the names agree in part only",
+    "; too few Gy to count",
+    "7 does not meet the patient (isocentre at x {:.1f}, y {:.1f}, z {:.1f} mm)",
     "reference against plan",
     "organ own dose",
     "gamma is 7 or more in 7 cm3 in one piece, about 7",
@@ -208,11 +211,16 @@ COMPOSED = (
     "most; there a pencil beam may be off by several per cent: use the collapsed cone or Monte "
     "Carlo: this engine cannot clear the plan",
     "errors of single beams explain only 33 % of the difference (the most likely: beam 1 "
-    "(a), -64.5 % of the MU): look at geometry, densities and beam doses",
-    "errors of single beams do not explain the difference: look at geometry, densities and beam "
-    "doses",
-    "most likely cause: all beams alike, +24.0 % of the MU (calibration, output factor or dose per "
-    "MU); explains 100 % of the difference",
+    "(a), -64.5 % of the MU): check that first, then gantry and couch angles, isocentre, densities "
+    "and beam doses",
+    "errors of single beams do not explain the difference: check gantry and couch angles, "
+    "isocentre, densities and beam doses",
+    "most likely cause: all beams alike, +24.0 % of the MU (calibration, output factor, dose per "
+    "MU or number of fractions); explains 100 % of the difference",
+    "CORD: mean 0.37 Gy, reference 0.28 Gy (+32.1 %, +0.09 Gy; too few Gy to count)",
+    "CORD: D2 0.37 Gy, reference 0.28 Gy (+32.1 %, +0.09 Gy; too few Gy to count)",
+    "body: no contour in 74 more gaps up to z = 118.5 mm; filled there with the outlines below "
+    "and above",
     "most likely cause: beam 1 (a), shift by u +0.80, v -0.40 mm; explains 99 % of the difference",
     "most likely cause: beam 1 (a), collimator +3.1 degrees; explains 83 % of the difference",
     "most likely cause: all beams alike, isocentre x +1.00, y +0.00, z -2.00 mm; explains 90 % of "
@@ -239,6 +247,8 @@ COMPOSED = (
     "PTV: left out: 3 x closed contour of fewer than three points",
     "dose_to of the reference is water, of the evaluated dose medium",
     "files of one PatientID differ in PatientName ('A' in a, 'B' in b); the birth date agrees",
+    "files of one PatientID differ in PatientName ('A' in a, 'B' in b); the names agree in part "
+    "only",
     "files of one PatientID differ in PatientSex ('F' in a, 'M' in b)",
     "gamma is 2 or more in 1.00 cm3 in one piece, about x 1.0, y 2.0, z -3.0 mm",
     "calculated less reference is +11 % of the prescription, mean of 2.00 cm3 in one piece beyond "

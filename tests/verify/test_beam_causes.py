@@ -203,7 +203,7 @@ def test_one_calibration_is_one_finding() -> None:
     (found,) = (one for one in findings if one.outcome is not Outcome.PASS)
     assert found.outcome is Outcome.FAIL
     assert found.sentence == (
-        "most likely cause: all beams alike, +24.0 % of the MU (calibration, output factor or dose "
-        "per MU); explains 100 % of the difference"
+        "most likely cause: all beams alike, +24.0 % of the MU (calibration, output factor, dose "
+        "per MU or number of fractions); explains 100 % of the difference"
     )
     assert (found.value, found.unit) == (pytest.approx(24.0, abs=0.05), "%")

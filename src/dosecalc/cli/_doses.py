@@ -156,7 +156,13 @@ def gamma_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--local", is_flag=True, help="Percentages are of the dose at each point."
             ),
-            click.option("--max-gamma", default=2.0, show_default=True, metavar="GAMMA"),
+            click.option(
+                "--max-gamma",
+                default=2.0,
+                show_default=True,
+                metavar="GAMMA",
+                help="Gamma is sought up to this value; larger ones are given as it, 'or more'.",
+            ),
             click.option(
                 "--normalisation",
                 **_GY,

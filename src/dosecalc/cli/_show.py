@@ -84,6 +84,9 @@ def show_outcome(outcome: Outcome, *, as_json: bool) -> None:
             say_json(outcome.record)
             return
         show(fact_table(outcome.facts, "what was read"))
+        # Where the engine is not to be trusted has to be seen, not only recorded.
+        cautions = outcome.result.dose.provenance.get("cautions", ())
+        _print_list("cautions of the engine", tuple(dict.fromkeys(cautions)))
         _print_list("notes", outcome.result.notes)
         _print_list("not checked, by anyone but you", outcome.record["not_checked"])
         say()

@@ -116,6 +116,11 @@ def show_verification(outcome: Verified, *, as_json: bool) -> None:
             return
         found = outcome.verification
         show(_rules_table(found))
+        if any(one.rule == "single beam" and one.outcome for one in found.findings):
+            say(
+                "single beam: what would have to be changed in the calculated beam to fit the "
+                "reference; an error in the plan has the opposite sign"
+            )
         say_heading("not checked")
         for line in found.not_checked:
             say(f"- {line}")

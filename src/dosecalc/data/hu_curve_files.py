@@ -261,6 +261,17 @@ def _arguments(
     }
 
 
+def _shift_hint(hu: NDArray[np.float64], density: NDArray[np.float64]) -> str:
+    """Say that 1000 may have been added to the CT numbers, where water lies about there.
+
+    Scanners that add 1024 put water of 1.0 within the tolerance of 1000 too.
+    """
+    shifted = np.interp(1000.0, hu, density) if hu[-1] >= 1000 else 0.0
+    if _WATER[0] <= shifted <= _WATER[1]:
+        return "; are these CT numbers with 1000 or 1024 added? Take them off"
+    return ""
+
+
 def check_plausible(hu: NDArray[np.float64], density: NDArray[np.float64], where: str) -> None:
     """Refuse densities (g/cm3) that are not those of air, water and bone at their CT numbers.
 
@@ -273,15 +284,13 @@ def check_plausible(hu: NDArray[np.float64], density: NDArray[np.float64], where
     """
     _refuse_kilograms(hu, density, where)
     if not hu[0] <= 0 <= hu[-1]:
-        raise InputError(f"{where}: the curve runs from {hu[0]:g} to {hu[-1]:g} HU, without water")
+        raise InputError(
+            f"{where}: the curve runs from {hu[0]:g} to {hu[-1]:g} HU, without water at 0 HU"
+            f"{_shift_hint(hu, density)}"
+        )
     water = float(np.interp(0.0, hu, density))
     if not _WATER[0] <= water <= _WATER[1]:
-        shifted = np.interp(1000.0, hu, density) if hu[-1] >= 1000 else 0.0
-        hint = (
-            "; are these CT numbers with 1000 added? Take them off"
-            if water < _AIR and _WATER[0] <= shifted <= _WATER[1]
-            else ""
-        )
+        hint = _shift_hint(hu, density) if water < _AIR else ""
         raise InputError(
             f"{where}: {water:.4g} g/cm3 at 0 HU, which is water on every scanner; "
             f"{_WATER[0]:g} to {_WATER[1]:g} is needed{hint}"

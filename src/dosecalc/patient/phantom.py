@@ -39,6 +39,8 @@ _AIR_LIMIT = 0.02
 _KVP_TOLERANCE = 0.5
 # An override that fills less of its structure than this says so.
 _REACHED = 0.995
+# Filled places of the body that a note names one by one.
+_MOST_LISTED = 5
 
 Slices = tuple[slice, slice, slice]
 
@@ -237,17 +239,29 @@ def _kept_structures(
     # Whatever its type, the body is filled where its planes are missing.
     chosen = replace(chosen, kind="EXTERNAL")
     notes = [f"body: {chosen.name!r}; outside it everything is replaced"]
-    notes += [
-        f"body: no contour between z = {below:g} and {above:g} mm; filled there with the outlines "
-        "below and above"
-        for below, above in plane_gaps(chosen)
-    ]
+    notes += _filled_notes(plane_gaps(chosen))
     notes += [f"kept outside the body: {name!r}" for name in others]
     kept = (chosen, *(structures[name] for name in others))
     for structure in kept:
         if structure.is_empty:
             raise InputError(f"structure {structure.name!r} has no contours; name another one")
     return kept, tuple(notes)
+
+
+def _filled_notes(gaps: Sequence[tuple[float, float]]) -> list[str]:
+    """Say where the body was filled between its planes: the first places, then how many more."""
+    notes = [
+        f"body: no contour between z = {below:g} and {above:g} mm; filled there with the outlines "
+        "below and above"
+        for below, above in gaps[:_MOST_LISTED]
+    ]
+    if len(gaps) > _MOST_LISTED:
+        more = len(gaps) - _MOST_LISTED
+        notes.append(
+            f"body: no contour in {more} more gaps up to z = {gaps[-1][1]:g} mm; filled there with "
+            "the outlines below and above"
+        )
+    return notes
 
 
 def _work_block(ct: Grid, grid: Grid, kept: tuple[Structure, ...]) -> tuple[Slices, Grid]:

@@ -88,14 +88,15 @@ def _judged(cause: Cause, tolerances: Tolerances) -> Finding:
 def _nothing_explains(fitted: BeamFits, beams: Mapping[int, Beam], worst: Outcome) -> Finding:
     explained = 100 * sum(cause.explained for cause in fitted.causes)
     sentence = (
-        "errors of single beams do not explain the difference: look at geometry, densities and "
-        "beam doses"
+        "errors of single beams do not explain the difference: check gantry and couch angles, "
+        "isocentre, densities and beam doses"
     )
     details: dict[str, object] = {"explained": explained / 100, "unexplained": fitted.unexplained}
     if fitted.causes:
         sentence = (
             f"errors of single beams explain only {explained:.0f} % of the difference (the most "
-            f"likely: {_said(fitted.causes[0], beams)}): look at geometry, densities and beam doses"
+            f"likely: {_said(fitted.causes[0], beams)}): check that first, then gantry and couch "
+            "angles, isocentre, densities and beam doses"
         )
         details["likely"] = _details(fitted.causes[0])
     return Finding(_RULE, worst, sentence, details=details)
@@ -107,7 +108,10 @@ def _said(cause: Cause, beams: Mapping[int, Beam]) -> str:
     one, kind = cause.size[0], cause.kind
     if kind == "mu":
         if cause.beam is None or len(beams) == 1:
-            return f"{who}, {one:+.1f} % of the MU (calibration, output factor or dose per MU)"
+            return (
+                f"{who}, {one:+.1f} % of the MU (calibration, output factor, dose per MU or "
+                "number of fractions)"
+            )
         return f"{who}, {one:+.1f} % of the MU"
     if kind == "shift":
         return f"{who}, shift by u {one:+.2f}, v {cause.size[1]:+.2f} mm"

@@ -97,8 +97,9 @@ def _own_dose(
             else found
         )
     percent = 100 * difference / one
-    sentence = f"{doses} ({percent:+.1f} %, {difference:+.2f} Gy)"
     matters = max(gray.judge(abs(difference)), least.judge(abs(share))) != Outcome.PASS
+    small = "" if matters else "; too few Gy to count"
+    sentence = f"{doses} ({percent:+.1f} %, {difference:+.2f} Gy{small})"
     return limit.finding(
         "organ own dose", sentence, percent, judged=abs(percent) if matters else 0.0
     )
@@ -106,7 +107,11 @@ def _own_dose(
 
 def _worst(findings: Sequence[Finding]) -> list[Finding]:
     beyond = [one for one in findings if one.outcome != Outcome.PASS]
-    return beyond or sorted(findings, key=lambda one: -abs(one.value or 0.0))[:1]
+    # What was held is zero where a difference is too small in Gy: others tell more.
+    return (
+        beyond
+        or sorted(findings, key=lambda one: (-abs(one.held or 0.0), -abs(one.value or 0.0)))[:1]
+    )
 
 
 def coverage_findings(

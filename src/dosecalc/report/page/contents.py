@@ -171,7 +171,17 @@ def _largest(v: Verification, words: Words) -> tuple[str, ...]:
                 at=position(gamma.worst_position, words),
             )
         )
+    lines += _likely_cause(v.findings, words)
     return tuple(lines)
+
+
+def _likely_cause(findings: Sequence[Finding], words: Words) -> list[str]:
+    """Return the most likely cause, which a reader looks for first, where one was found."""
+    likely = (f for f in findings if f.rule == "single beam" and f.outcome and f.details)
+    return [
+        words("topic_line", topic=words.rule(f.rule).capitalize(), text=words.sentence(f.sentence))
+        for f in likely
+    ][:1]
 
 
 def _largest_gamma(gamma: GammaResult, words: Words) -> str:
