@@ -63,6 +63,17 @@ def row_of(structure: Structure, kind: str, reference: Dose, calculated: Dose) -
     )
 
 
+def test_an_organ_of_type_external_is_no_body() -> None:
+    body = cylinder("BODY", 30.0, 30.0, "EXTERNAL")
+    lens = replace(cylinder("LENS", 6.0, 6.0, "EXTERNAL"), number=2)
+    reference, calculated = dose(np.zeros(GRID.shape)), dose(np.full(GRID.shape, 3.0))
+    rows = [row_of(one, "external", reference, calculated) for one in (lens, body)]
+    found = organ_findings(rows, PRESCRIBED, LIMITS)
+    assert {f.sentence.split(":")[0] for f in found} == {"LENS"}
+    assert max(f.outcome for f in found) == Outcome.REVIEW
+    assert organ_findings(rows[1:], PRESCRIBED, LIMITS) == []
+
+
 def test_a_target_too_small_for_its_parts_is_named_beside_one_that_is_judged() -> None:
     small = replace(cylinder("MET", 3.0, 6.0, "PTV", x=30.0), number=2)
     arguments = (dose(falling()), np.zeros(GRID.shape), EVERYWHERE, LIMITS)

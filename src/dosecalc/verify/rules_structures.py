@@ -58,10 +58,10 @@ def organ_findings(
     """
     by_prescription: list[Finding] = []
     by_own: list[Finding] = []
-    for row in rows:
-        if row.kind in ("target", "external") or row.structure.name in beside:
-            continue
-        if row.reference is None or row.calculated is None:
+    judged = [row for row in rows if row.reference is not None and row.calculated is not None]
+    body = _body_of(judged)
+    for row in judged:
+        if row.kind == "target" or row is body or row.structure.name in beside:
             continue
         for what, quantity in (("mean", "mean_gy"), ("D2", "near_maximum_gy")):
             one, other = getattr(row.reference, quantity), nearest_dose(row, quantity)
@@ -74,6 +74,13 @@ def organ_findings(
             )
             by_own.append(_own_dose(doses, one, other, prescribed_gy, tolerances))
     return [*_worst(by_prescription), *_worst(by_own)]
+
+
+def _body_of(rows: Iterable[StructureRow]) -> StructureRow | None:
+    """Return the largest structure of type EXTERNAL: a smaller one has the wrong type."""
+    bodies = [row for row in rows if row.kind == "external"]
+    volumes = [0.0 if row.calculated is None else row.calculated.total_cm3 for row in bodies]
+    return bodies[volumes.index(max(volumes))] if bodies else None
 
 
 def _own_dose(
