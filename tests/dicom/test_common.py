@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,21 @@ def test_decimal_strings_fit_and_keep_their_digits(value: float) -> None:
     assert len(written) <= 16
     # 16 characters less sign, point and a three-digit exponent leave nine digits.
     assert float(written) == pytest.approx(value, rel=1e-8)
+
+
+def test_a_disk_that_is_full_is_one_sentence(tmp_path: Path, monkeypatch) -> None:
+    """pydicom hides the system's error behind its own traceback, which a reader does not need."""
+
+    class Full:
+        def __init__(self, *_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", Full)
+    with pytest.raises(
+        DicomError, match=r"cannot be written \(No space left on device\)"
+    ) as caught:
+        file(tmp_path)
+    assert "Traceback" not in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_subject_needs_a_study() -> None:

@@ -372,9 +372,7 @@ def test_items_without_an_roi_number_are_noted() -> None:
     assert volume_cm3(read["thing"]) == pytest.approx(0.1 * 6)
 
 
-def test_repeated_roi_numbers_are_refused_and_repeated_names_noted() -> None:
-    with pytest.raises(DicomError, match="ROI number 1 is used by 'a' and 'b'"):
-        read_structures(structure_set(roi(1, name="a"), roi(1, name="b")))
+def test_repeated_names_are_noted() -> None:
     read = read_structures(structure_set(roi(1, name="a"), roi(2, name="a")))
     assert read.notes == ("structure names used more than once: a",)
 
@@ -387,6 +385,45 @@ def test_contours_listed_twice_for_one_roi_are_refused() -> None:
 
 def test_nameless_roi_is_called_by_its_number() -> None:
     assert read_structures(structure_set(roi(5, name=""))).names == ("ROI 5",)
+
+
+def test_a_structure_in_another_frame_than_the_images_is_left_out() -> None:
+    """One structure of an old MR does not stop a plan; asked for, it is refused with the reason."""
+    read = read_structures(
+        structure_set(
+            roi(1, contour_item(), name="PTV"),
+            roi(2, contour_item(), name="OLD", frame="1.7.7"),
+            frames=(frame_item(FRAME, s1=["1.5.1"]),),
+        )
+    )
+    ptv, old = read.structures
+    assert read.frame_of_reference_uid == FRAME
+    assert ptv.contours and not ptv.left_out
+    assert old.is_empty and "it lies in the frame of reference 1.7.7" in old.left_out
+    assert any("1.7.7" in note for note in (*read.notes, *old.notes))
+
+
+def test_a_roi_without_a_number_is_left_out() -> None:
+    ds = structure_set(
+        roi(1, contour_item(), name="PTV"), roi(2, contour_item(), name="LOST"), roi(3, name="C")
+    )
+    del ds.StructureSetROISequence[1].ROINumber
+    read = read_structures(ds)
+    assert read.names == ("PTV", "LOST", "C")
+    assert [bool(s.left_out) for s in read.structures] == [False, True, False]
+    assert "has no ROI number" in read.structures[1].left_out
+    assert read.structures[1].notes and read.structures[1].is_empty
+
+
+def test_structures_of_one_number_are_left_out_and_the_others_are_not() -> None:
+    ds = structure_set(*(roi(n, contour_item(), name=name) for n, name in enumerate("ABC", 1)))
+    ds.StructureSetROISequence[2].ROINumber = 1
+    read = read_structures(ds)
+    assert read.names == ("A", "B", "C")
+    for one, whole in zip(read.structures, (False, True, False), strict=True):
+        assert one.is_empty is not whole
+        assert bool(one.left_out) is not whole
+    assert "ROI number 1 is used 2 times ('A', 'C')" in read.structures[0].left_out
 
 
 def test_structures_in_two_frames_of_reference_are_refused() -> None:

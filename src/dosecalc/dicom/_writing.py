@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -142,9 +143,18 @@ def write_dataset(
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = f"DOSECALC_{__version__}"[:16]
     dataset.file_meta = meta
+    encoded = BytesIO()
+    try:
+        dataset.save_as(encoded, enforce_file_format=True)
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise DicomError(f"{place}: cannot be written ({error})") from error
+    # Written here and not by pydicom, whose errors hold its traceback and not the system's number.
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        dataset.save_as(place, enforce_file_format=True)
-    except (OSError, ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise DicomError(f"{place}: cannot be written ({error})") from error
+        place.write_bytes(encoded.getbuffer())
+    except OSError as error:
+        raise DicomError(
+            f"{place}: cannot be written ({error.strerror or error}); free space there or allow "
+            "it, and run it again"
+        ) from error
     return place

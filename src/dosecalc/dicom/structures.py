@@ -40,6 +40,9 @@ _SAME_PLANE = POSITION_MM
 _FARTHEST = 1e5
 _DENSEST = 25.0
 
+# Names and frames of reference of ROIs by their numbers.
+_Rois = dict[int, tuple[str, str]]
+
 
 def read_structures(ds: Dataset, *, where: str = "RTSTRUCT") -> StructureSet:
     """Convert an RT Structure Set data set to structures.
@@ -69,18 +72,22 @@ def read_structures(ds: Dataset, *, where: str = "RTSTRUCT") -> StructureSet:
     if sop_class != RT_STRUCTURE_SET_STORAGE:
         raise DicomError(f"{where}: SOP class {sop_class or 'missing'} is not an RT structure set")
     notes: list[str] = []
-    rois = _rois(ds, where, notes)
+    rois, lost = _rois(ds, where, notes)
     contours = _by_roi(ds, "ROIContourSequence", rois, where, notes)
     observations = _by_roi(ds, "RTROIObservationsSequence", rois, where, notes)
     structures = [
         _structure(number_, name, contours.get(number_, ()), observations.get(number_, ()), where)
         for number_, (name, _) in rois.items()
     ]
+    structures = [
+        _left_out(s, lost[s.number], where) if s.number in lost else s for s in structures
+    ]
     spacing = spacing_of_set(structures)
     structures = [_with_drawing_notes(on_drawn_planes(s, spacing)) for s in structures]
     repeated = [name for name, n in Counter(s.name for s in structures).items() if n > 1]
     if repeated:
         notes.append(f"structure names used more than once: {', '.join(repeated)}")
+    structures = _without_other_frames(ds, structures, rois, where)
     frame = _frame_of_reference(ds, structures, rois, where, notes)
     require(ds, "SOPInstanceUID", where)
     return StructureSet(
@@ -94,24 +101,43 @@ def read_structures(ds: Dataset, *, where: str = "RTSTRUCT") -> StructureSet:
     )
 
 
-def _rois(ds: Dataset, where: str, notes: list[str]) -> dict[int, tuple[str, str]]:
-    """Names and frames of reference of the ROIs by their number."""
-    rois: dict[int, tuple[str, str]] = {}
-    for item in items(ds, "StructureSetROISequence", where):
-        roi = integer(item, "ROINumber", f"{where}, structure set ROI {len(rois) + 1}")
-        name = text(item, "ROIName", f"{where}, ROI {roi}")
+def _rois(ds: Dataset, where: str, notes: list[str]) -> tuple[_Rois, dict[int, str]]:
+    """Names and frames of reference of the ROIs by their number, and why some have no contours.
+
+    An ROI without a number, or with that of another, gets one that is free: no contours are its.
+    """
+    found: list[tuple[int | None, str, str]] = []
+    for index, item in enumerate(items(ds, "StructureSetROISequence", where), start=1):
+        try:
+            roi = integer(item, "ROINumber", f"{where}, structure set ROI {index}")
+        except DicomError:
+            roi = None
+        place = f"{where}, ROI {index if roi is None else roi}"
+        name = text(item, "ROIName", place)
         if not name:
-            name = f"ROI {roi}"
-            notes.append(f"ROI number {roi} has no name; it is called {name!r} here")
-        if roi in rois:
-            raise DicomError(
-                f"{where}: ROI number {roi} is used by {rois[roi][0]!r} and {name!r}; "
-                "export the structure set again with unique ROI numbers"
+            name = f"ROI {index if roi is None else roi}"
+            notes.append(f"ROI number {roi or index} has no name; it is called {name!r} here")
+        found.append((roi, name, text(item, "ReferencedFrameOfReferenceUID", place)))
+    if all(roi is None for roi, _, _ in found):
+        what = "none of its ROIs has a number" if found else "StructureSetROISequence is empty"
+        raise DicomError(f"{where}: it defines no ROI ({what})")
+    rois: _Rois = {}
+    lost: dict[int, str] = {}
+    free = max((roi for roi, _, _ in found if roi is not None), default=0) + 1
+    times = Counter(roi for roi, _, _ in found)
+    for roi, name, frame in found:
+        number_ = free if roi is None or roi in rois else roi
+        free += number_ == free
+        rois[number_] = (name, frame)
+        if roi is None:
+            lost[number_] = "it has no ROI number, by which its contours would be found"
+        elif times[roi] > 1:
+            named = ", ".join(repr(name) for other, name, _ in found if other == roi)
+            lost[number_] = (
+                f"the ROI number {roi} is used {times[roi]} times ({named}), so that it is not "
+                "known whose the contours are; export the structure set again with unique numbers"
             )
-        rois[roi] = (name, text(item, "ReferencedFrameOfReferenceUID", f"{where}, ROI {roi}"))
-    if not rois:
-        raise DicomError(f"{where}: it defines no ROI (StructureSetROISequence is empty)")
-    return rois
+    return rois, lost
 
 
 def _by_roi(
@@ -320,6 +346,39 @@ def _density(observations: Iterable[Dataset], place: str, notes: list[str]) -> f
     if not 0 <= density <= _DENSEST:
         raise DicomError(f"{place}: a relative mass density of {density:g} is not possible")
     return density
+
+
+def _without_other_frames(
+    ds: Dataset, structures: Sequence[Structure], rois: Mapping[int, tuple[str, str]], where: str
+) -> list[Structure]:
+    """Leave out structures that are not in the one frame of the images that the set names."""
+    declared = {
+        text(item, "FrameOfReferenceUID", where)
+        for item in items(ds, "ReferencedFrameOfReferenceSequence", where)
+    } - {""}
+    own = {s.number for s in structures if rois[s.number][1] in (*declared, "")}
+    if len(declared) != 1 or not any(not s.is_empty for s in structures if s.number in own):
+        return list(structures)
+    (frame,) = declared
+    kept = []
+    for one in structures:
+        elsewhere = one.number not in own and not one.is_empty
+        kept.append(_of_another_frame(one, rois[one.number][1], frame, where) if elsewhere else one)
+    return kept
+
+
+def _of_another_frame(structure: Structure, its_frame: str, frame: str, where: str) -> Structure:
+    why = (
+        f"it lies in the frame of reference {its_frame}, and the images of the structure set in "
+        f"{frame}"
+    )
+    return _left_out(structure, why, where)
+
+
+def _left_out(structure: Structure, why: str, where: str) -> Structure:
+    reason = f"{where}, ROI {structure.number} {structure.name!r}: {why}"
+    said = (f"left out: {why}",)
+    return replace(structure, contours=(), notes=said, left_out=reason)
 
 
 def _frame_of_reference(
