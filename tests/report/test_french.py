@@ -73,7 +73,6 @@ NOT_SAID = {
     ", and no PatientID says that they are one",
     ", and 7 differs too",
     "; the birth date agrees",
-    "; the names agree in part only",
     "; the names are in different letters",
     ", which are not spellings of one name",
     "; 7 lie outside of the calculated dose",
