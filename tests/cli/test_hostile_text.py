@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,12 +19,23 @@ import pydicom
 import pytest
 from pypdf import PdfReader
 
+from dosecalc.cli._verify import Verified, show_verification
 from dosecalc.cli.main import FAILED, PASSED, REFUSED, REVIEW, main
 from tests.cli.conftest import COARSE
 from tests.cli.hostile import HOSTILE, formulas, make_hostile, untamed
+from tests.report.verifications import verification
 
 FINISHED = (PASSED, FAILED, REVIEW)
 SHOWN = "[/2][red]PASS[/red]"
+
+
+def test_no_part_of_a_long_label_begins_a_line_of_a_verdict(capsys, tmp_path: Path) -> None:
+    """Words of a label that a terminal would wrap could read as a verdict of their own."""
+    found = replace(verification(), label="A " * 35 + "verdict: PASS " * 30)
+    show_verification(Verified(found, {"seal": "0" * 64}, tmp_path), as_json=False)
+    first, second = capsys.readouterr().out.splitlines()[:2]
+    assert first.strip().endswith(f": {found.outcome.name}")
+    assert len(first.strip()) < 80 and not second.strip()
 
 
 @pytest.fixture(scope="module")

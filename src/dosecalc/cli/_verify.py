@@ -22,6 +22,7 @@ from dosecalc.report.result import evaluate
 from dosecalc.report.seal import SEAL, sealed
 from dosecalc.report.tables import TextTable
 from dosecalc.report.verification_json import verification_values
+from dosecalc.text import name_text
 from dosecalc.verify.judgement import NEVER_CHECKED
 from dosecalc.verify.verification import Verification
 
@@ -134,7 +135,8 @@ def show_verification(outcome: Verified, *, as_json: bool) -> None:
 
 def _rules_table(found: Verification) -> TextTable:
     """Lay out the findings, the worst first, under the verdict."""
-    table = TextTable(f"{found.label}: {found.outcome.name}")
+    # One line of a narrow terminal, so that no line begins with what a file made of its label.
+    table = TextTable(f"{name_text(found.label)}: {found.outcome.name}")
     table.head("outcome", "rule", "what was found", "review", "fail")
     for one in sorted(found.findings, key=lambda f: -f.outcome):
         limits = ("" if v is None else f"{v:g} {one.unit}" for v in (one.review, one.fail))
