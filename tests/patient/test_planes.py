@@ -24,7 +24,7 @@ from dosecalc.patient.coverage import (
 )
 from dosecalc.patient.drawing import drawing_notes, on_slices
 from dosecalc.patient.phantom import phantom_from_ct, phantom_from_structures
-from dosecalc.verify.rules_inputs import gap_findings
+from dosecalc.verify.rules_inputs import gap_findings, overlap_findings
 
 AIR = load_material("air").density_g_cm3
 CURVE = HuCurve("test", "1", [-1000, 0, 2000], [0.0, 1.0, 3.0], "1 + HU/1000", kvp=120)
@@ -191,6 +191,18 @@ def test_a_gap_is_a_finding() -> None:
         f"ROI: nothing is drawn between z = {gap} mm; check that no contours are missing"
         for gap in ("18 and 36", "6 and 15")
     ]
+
+
+def test_overlapping_contours_are_a_finding_and_holes_are_none() -> None:
+    """What two squares share would be outside in silence; a hole is meant."""
+    twice = [Contour(z, box(10) + shift) for z in (0.0, 3.0, 6.0) for shift in (0.0, 10.0)]
+    holed = [Contour(z, box(size)) for z in (0.0, 3.0, 6.0) for size in (10, 4)]
+    structures = StructureSet(
+        (Structure(1, "PTV", contours=tuple(twice)), Structure(2, "RING", contours=tuple(holed)))
+    )
+    (found,) = overlap_findings(structures)
+    assert found.outcome.name == "REVIEW"
+    assert found.sentence.startswith("PTV: contours overlap on 3 planes, the first at z = 0 mm")
 
 
 def round_in_all_directions(z: float) -> list[NDArray[np.float64]]:

@@ -92,6 +92,15 @@ def test_twice_the_prescription_at_the_isocentre_is_said() -> None:
     assert {f.outcome for f in against(plan(), 60.5)} == {Outcome.PASS}
 
 
+def test_little_dose_at_an_isocentre_that_nothing_is_prescribed_to_is_shown() -> None:
+    """Half-blocked fields of a breast share an isocentre at their edge."""
+    found = against(plan(None), 13.0)
+    assert {f.outcome for f in found} == {Outcome.PASS}
+    assert "(-78.3 %); not judged, as the isocentre may lie beside the target" in found[0].sentence
+    judged = against(plan(None, point=ISOCENTRE), 13.0)
+    assert {f.outcome for f in judged} == {Outcome.FAIL}
+
+
 @pytest.mark.parametrize(("gray", "words"), [(2.0, "one fraction"), (1800.0, "times the number")])
 def test_fractions_are_named_where_they_explain_the_dose(gray: float, words: str) -> None:
     assert all(words in f.sentence and f.outcome == Outcome.FAIL for f in against(plan(), gray))

@@ -170,6 +170,7 @@ def _of_the_plan(
         ),
         *_empty_targets(evidence),
         *rules_inputs.gap_findings(evidence.structures, evidence.ct),
+        *rules_inputs.overlap_findings(evidence.structures),
         *rules_inputs.machine_findings(
             plan, evidence.machines, tolerances.commissioned, evidence.today
         ),

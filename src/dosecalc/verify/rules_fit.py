@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -49,16 +49,17 @@ def fit_findings(
     explained = sum(cause.explained for cause in fitted.causes)
     clear = explained >= _EXPLAINED
     trusted = fitted.are_small and (clear or fitted.unexplained < _UNEXPLAINED)
+    named = [one for one in fitted.causes if _judged(one, tolerances).outcome != Outcome.PASS]
     if not (clear or trusted):
-        return [_nothing_explains(fitted, beams, worst)]
+        return [_nothing_explains(fitted, named or fitted.causes, beams, worst)]
     # What one cause says of all beams is not said again of each.
     kept = [row for row, own in rows if row.outcome == Outcome.PASS or own.outcome != Outcome.PASS]
     if not trusted:
         kept = []
+    # What is within its limits is no error to look for, as long as anything else is beyond.
     causes = [
         _cause(cause, beams, tolerances, first=n == 0)
-        for n, cause in enumerate(fitted.causes)
-        if n == 0 or _judged(cause, tolerances).outcome != Outcome.PASS
+        for n, cause in enumerate(named or fitted.causes[:1])
     ]
     if causes and len(kept) < len(whole):
         # It speaks for all that is not said.
@@ -85,20 +86,22 @@ def _judged(cause: Cause, tolerances: Tolerances) -> Finding:
     return tolerances.limits[limit].finding(_RULE, cause.kind, value)
 
 
-def _nothing_explains(fitted: BeamFits, beams: Mapping[int, Beam], worst: Outcome) -> Finding:
+def _nothing_explains(
+    fitted: BeamFits, likely: Sequence[Cause], beams: Mapping[int, Beam], worst: Outcome
+) -> Finding:
     explained = 100 * sum(cause.explained for cause in fitted.causes)
     sentence = (
         "errors of single beams do not explain the difference: check gantry and couch angles, "
         "isocentre, densities and beam doses"
     )
     details: dict[str, object] = {"explained": explained / 100, "unexplained": fitted.unexplained}
-    if fitted.causes:
+    if likely:
         sentence = (
             f"errors of single beams explain only {explained:.0f} % of the difference (the most "
-            f"likely: {_said(fitted.causes[0], beams)}): check that first, then gantry and couch "
+            f"likely: {_said(likely[0], beams)}): check that first, then gantry and couch "
             "angles, isocentre, densities and beam doses"
         )
-        details["likely"] = _details(fitted.causes[0])
+        details["likely"] = _details(likely[0])
     return Finding(_RULE, worst, sentence, details=details)
 
 

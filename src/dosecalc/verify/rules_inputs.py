@@ -9,7 +9,7 @@ import numpy as np
 
 from dosecalc.data.hu_curves import HuCurve
 from dosecalc.model import CtImage, Machine, Plan, Structure, StructureSet
-from dosecalc.patient.coverage import plane_gaps
+from dosecalc.patient.coverage import crossing_planes, plane_gaps
 from dosecalc.verify.outcome import Finding, Outcome
 from dosecalc.verify.tolerances import Commissioned
 
@@ -20,6 +20,7 @@ __all__ = [
     "hu_curve_findings",
     "input_findings",
     "machine_findings",
+    "overlap_findings",
     "says_scanner",
     "unused_structures",
 ]
@@ -128,6 +129,21 @@ def gap_findings(structures: StructureSet | None, ct: CtImage | None) -> list[Fi
         if len(gaps) > _MOST_GAPS:
             sentences.append(f"{one.name}: {len(gaps) - _MOST_GAPS} more gaps between its planes")
         findings += [Finding("contours", Outcome.REVIEW, sentence) for sentence in sentences]
+    return findings
+
+
+def overlap_findings(structures: StructureSet | None) -> list[Finding]:
+    """Structures whose contours overlap in part: what two of them share is taken as outside."""
+    findings = []
+    for one in structures or ():
+        planes = () if one.is_empty else crossing_planes(one)
+        if planes:
+            sentence = (
+                f"{one.name}: contours overlap on {len(planes)} planes, the first at "
+                f"z = {planes[0]:g} mm; what an even number of them share is outside: check its "
+                "volume"
+            )
+            findings.append(Finding("contours", Outcome.REVIEW, sentence))
     return findings
 
 

@@ -54,7 +54,7 @@ def _against_prescriptions(
     for one in plan.prescriptions:
         if one.kind == "ORGAN_AT_RISK" or one.dose_gy <= 0:
             continue
-        value, where = _reference_for(one, rows, points)
+        value, where, same = _reference_for(one, rows, points)
         if value is None:
             continue
         percent = 100 * (value / one.dose_gy - 1)
@@ -62,22 +62,31 @@ def _against_prescriptions(
             f"the reference is {value:.2f} Gy ({where}), the plan prescribes {one.dose_gy:g} Gy "
             f"({percent:+.1f} %)"
         )
-        sentence += _as_fractions(value / one.dose_gy, plan.fractions)
-        findings.append(tolerances.limits["prescription"].finding(_RULE, sentence, percent))
+        fractions = _as_fractions(value / one.dose_gy, plan.fractions)
+        sentence, judged = sentence + fractions, None
+        if not same and percent < 0 and not fractions:
+            # Fields that share an isocentre at their edge, as in breast, have little dose there.
+            sentence += "; not judged, as the isocentre may lie beside the target"
+            judged = 0.0
+        findings.append(tolerances.limits["prescription"].finding(_RULE, sentence, percent, judged))
     return findings
 
 
 def _reference_for(
     one: Prescription, rows: Sequence[StructureRow], points: Sequence[PointRow]
-) -> tuple[float | None, str]:
-    """Return the reference dose of what is prescribed to, or else of the isocentre."""
+) -> tuple[float | None, str, bool]:
+    """Return the reference dose of what is prescribed to, or else of the isocentre.
+
+    The last value is whether it is that of what is prescribed to.
+    """
     row = next((r for r in rows if r.structure.number == one.structure_number), None)
     if row is not None:
         if row.reference is None:
-            return None, ""
-        return row.reference.median_gy, f"median of {row.structure.name}"
-    point = next((p for p in points if p.point == one.point), points[0] if points else None)
-    return (None, "") if point is None else (point.reference_gy, point.name)
+            return None, "", False
+        return row.reference.median_gy, f"median of {row.structure.name}", True
+    stated = next((p for p in points if p.point == one.point), None)
+    point = points[0] if stated is None and points else stated
+    return (None, "", False) if point is None else (point.reference_gy, point.name, bool(stated))
 
 
 def _as_fractions(ratio: float, fractions: int | None) -> str:
