@@ -383,8 +383,7 @@ _NEEDED = {
     "SeriesInstanceUID StudyInstanceUID SOPClassUID",
     "RTDOSE": "DoseUnits DoseType DoseSummationType DoseGridScaling GridFrameOffsetVector "
     "PixelSpacing ImagePositionPatient ImageOrientationPatient NumberOfFrames Rows Columns "
-    "BitsAllocated BitsStored HighBit PixelRepresentation PixelData FrameOfReferenceUID "
-    "SOPInstanceUID SOPClassUID",
+    "BitsAllocated BitsStored HighBit PixelRepresentation PixelData SOPInstanceUID SOPClassUID",
     "RTSTRUCT": "SOPClassUID SOPInstanceUID StructureSetROISequence",
     "RTPLAN": "SOPInstanceUID BeamSequence FractionGroupSequence PatientSetupSequence",
 }
