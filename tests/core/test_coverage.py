@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dosecalc.core.coverage import cover_slices, edge_moments, even_odd_edges, polygons_cross
+from dosecalc.core.coverage import cover_slices, edge_moments, even_odd_edges, outlines_agree
 from tests.naive import area_coverage, even_odd_area
 
 Outline = NDArray[np.float64]
@@ -237,10 +237,13 @@ def test_slices_get_their_share_of_each_slab() -> None:
     np.testing.assert_allclose(out[:, 8, 8], [0.5, 1.0, 0.0, 0.0])
 
 
-def test_crossing_outlines() -> None:
-    assert polygons_cross(SQUARE, SQUARE + 3)
-    assert polygons_cross(SQUARE + 3, SQUARE)
-    assert not polygons_cross(SQUARE, SQUARE * 0.5 + 2)
-    assert not polygons_cross(SQUARE, shifted(20, 0))
-    assert not polygons_cross(SQUARE, shifted(10, 0))
-    assert not polygons_cross(SQUARE, SQUARE)
+def test_outlines_that_agree_lie_near_each_other_at_every_corner() -> None:
+    assert outlines_agree(SQUARE, SQUARE, 1e-9)
+    assert outlines_agree(SQUARE, SQUARE + 0.05, 0.1)
+    assert not outlines_agree(SQUARE, SQUARE + 0.15, 0.1)
+    # Other corners on the same line, and one of two that follows the other in part only.
+    more = np.insert(SQUARE, 1, (SQUARE[0] + SQUARE[1]) / 2, axis=0)
+    assert outlines_agree(SQUARE, more, 1e-9)
+    half = SQUARE * np.array([0.5, 1.0])
+    assert not outlines_agree(SQUARE, half, 0.1)
+    assert not outlines_agree(half, SQUARE, 0.1)
