@@ -10,9 +10,12 @@ from dosecalc.errors import InputError
 
 __all__ = ["is_held", "one_writer"]
 
+# A process that was killed holds its lock until the system has taken its memory back.
+_PATIENCE_S = 3.0
+
 
 @contextmanager
-def one_writer(lock: Path, held: str) -> Iterator[None]:
+def one_writer(lock: Path, held: str, *, patience_s: float = _PATIENCE_S) -> Iterator[None]:
     """Hold a lock until the end; a process that is killed holds nothing any more.
 
     Parameters
@@ -22,6 +25,8 @@ def one_writer(lock: Path, held: str) -> Iterator[None]:
         keeps nobody out.
     held : str
         What is said where another process, or another thread, holds it.
+    patience_s : float
+        How long a lock that is held is asked for again, s.
 
     Raises
     ------
@@ -31,7 +36,7 @@ def one_writer(lock: Path, held: str) -> Iterator[None]:
     # What only reads has no need of it.
     from filelock import FileLock, Timeout
 
-    guard = FileLock(lock, timeout=0)
+    guard = FileLock(lock, timeout=patience_s)
     try:
         guard.acquire()
     except Timeout:
@@ -52,7 +57,7 @@ def is_held(lock: Path) -> bool:
     if not lock.exists():
         return False
     try:
-        with one_writer(lock, ""):
+        with one_writer(lock, "", patience_s=0.0):
             return False
     except InputError:
         return True
