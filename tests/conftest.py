@@ -5,7 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numba
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One test process for each core: more threads than cores only wait for each other. Results
+    # do not depend on the number of threads, which the tests of threads show.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    numba.set_num_threads(1)
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared"
 

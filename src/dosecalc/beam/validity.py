@@ -164,19 +164,21 @@ def _check_leaves(beam: Beam, machine: Machine, where: str) -> None:
     if beam.leaf_axis != model.axis:
         raise OutsideValidityError(
             f"{where}: the plan's leaves travel along {beam.leaf_axis}, the model's along "
-            f"{model.axis}"
+            f"{model.axis}; choose the model of the planned machine"
         )
     planned, modelled = beam.leaf_boundaries, model.boundaries_mm
     if planned.size != modelled.size:
         raise OutsideValidityError(
-            f"{where}: the plan has {planned.size - 1} leaf pairs, the model {modelled.size - 1}"
+            f"{where}: the plan has {planned.size - 1} leaf pairs, the model "
+            f"{modelled.size - 1}; choose the model of the planned machine"
         )
     apart = np.abs(planned - modelled)
     if apart.max() > _SAME_LEAF_MM:
         i = int(apart.argmax())
         raise OutsideValidityError(
             f"{where}: leaf boundary {i + 1} is at {planned[i]:g} mm in the plan and at "
-            f"{modelled[i]:g} mm in the model; they may differ by {_SAME_LEAF_MM} mm"
+            f"{modelled[i]:g} mm in the model; they may differ by {_SAME_LEAF_MM} mm; choose the "
+            "model of the planned machine"
         )
     tips = np.array([point.leaves for point in beam.control_points])
     low, high = model.range_mm
