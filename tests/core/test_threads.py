@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests.outside import absent
+
 # Sums of blocks of eight voxels by two threads at once, a hundred times each.
 TWO_THREADS = """
 import threading
@@ -34,6 +36,9 @@ for one in both:
 print(len(largest), max(largest) < 1e-5, numba.threading_layer())
 """
 
+# Debian's package of each library that Numba does not bring along.
+LIBRARIES = {"omp": "Debian package libgomp1", "tbb": "Debian package libtbb12"}
+
 
 @pytest.mark.parametrize("layer", ["workqueue", "omp", "tbb"])
 def test_two_threads_calculate_at_once(layer: str) -> None:
@@ -45,5 +50,5 @@ def test_two_threads_calculate_at_once(layer: str) -> None:
         env=os.environ | {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "2"},
     )
     if layer != "workqueue" and "No threading layer could be loaded" in done.stderr:
-        pytest.skip(f"this machine has no {layer}")
+        absent(f"Numba finds no library for its threading layer {layer} ({LIBRARIES[layer]})")
     assert (done.returncode, done.stdout.split()) == (0, ["200", "True", layer]), done.stderr

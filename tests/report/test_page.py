@@ -5,9 +5,7 @@ from __future__ import annotations
 import html
 import io
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +32,7 @@ from dosecalc.report.page.volumes import (
 from dosecalc.report.page.words import LANGUAGES, load_words
 from dosecalc.verify.outcome import Finding, Outcome
 from dosecalc.verify.verification import Verification
+from tests.outside import program
 from tests.report.verifications import PLANTED, hostile, verification, without_reference
 
 
@@ -201,10 +200,8 @@ def test_reports_without_a_reference() -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[webdriver.Chrome]:
-    found, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if found is None or driver is None:
-        assert not os.environ.get("CI"), "CI installs chromium and chromium-driver"
-        pytest.skip("no chromium with its driver on this machine")
+    found = program("chromium", "chromium")
+    driver = program("chromedriver", "chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = found
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
