@@ -19,6 +19,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 _SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="write golden doses and records that no longer agree anew (tests/golden)",
+    )
+
+
 @pytest.fixture(scope="session")
 def samples() -> Path:
     """Folder of real DICOM files from other planning systems."""
