@@ -43,4 +43,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for line in sorted(written) or ["all agreed with what is calculated now"]:
         terminalreporter.line(line)
     if written:
-        terminalreporter.line("Say in CHANGELOG.md what changed the dose, and by how much.")
+        terminalreporter.line(
+            "Read `git diff tests/golden`; say in CHANGELOG.md what changed, doses with the size."
+        )

@@ -21,8 +21,8 @@ FOLDER = Path(__file__).resolve().parent
 DOSES, RECORDS = FOLDER / "doses", FOLDER / "records"
 
 HOW_TO_UPDATE = (
-    "If this is meant: run `pytest tests/golden --update-golden`, look at `git diff --stat`, and "
-    "name the change of dose and its size in CHANGELOG.md."
+    "If this is meant: run `pytest tests/golden --update-golden`, read `git diff tests/golden` and "
+    "say in CHANGELOG.md what changed, doses with the size of the change."
 )
 
 Arrays = dict[str, NDArray[np.float32]]
