@@ -72,6 +72,8 @@ class Spectrum:
 class PhotonSource:
     """A Gaussian photon source seen through the collimators.
 
+    Parameters
+    ----------
     weight : share of the open-field energy fluence on the axis; all sources sum to 1.
     sigma_x_mm, sigma_y_mm : standard deviation in the plane of the source,
         beam limiting device axes at collimator 0.

@@ -50,6 +50,8 @@ def position_tolerance(spacing: float) -> float:
 class Spacing(NamedTuple):
     """How evenly positions follow each other.
 
+    Parameters
+    ----------
     mean : mm, step of the straight line that fits best; below 0 where positions fall
     median : mm, of the steps
     off : mm, the largest distance of a position from its place on the even grid that fits best

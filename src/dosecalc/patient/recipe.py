@@ -107,6 +107,8 @@ class Aim:
 class PointSource:
     """A bare point source: a spectrum's name or a single energy (MeV), and a rectangular field.
 
+    Parameters
+    ----------
     ssd : mm, from the source to the isocentre
     field : x1, x2, y1, y2, mm, in the isocentre plane
     """

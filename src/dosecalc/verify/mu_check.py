@@ -66,6 +66,8 @@ class HandTerms:
     gray = mu gray_per_mu head_scatter off_axis inverse_square (fluence primary + scatter),
     and the bracket is fluence phantom_scatter tpr where there is an equivalent square.
 
+    Parameters
+    ----------
     gantry_deg, collimator_deg : float
     mu : of one fraction
     gray_per_mu : k, at the reference point
@@ -109,6 +111,8 @@ class HandTerms:
 class HandDose:
     """Dose of one beam and one fraction at a point, by hand.
 
+    Parameters
+    ----------
     beam, name : of the beam
     point : mm, LPS
     gray : Gy; None where it cannot be calculated, and `remark` says why
