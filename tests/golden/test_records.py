@@ -29,6 +29,20 @@ structure = ["NO SUCH", "SPINAL_CORD"]
 quantity = "D0.1cc"
 at_most = 45.0
 """
+RECIPE = """
+name = "golden"
+[grid]
+spacing = 10
+lower = [-60, 0, -60]
+upper = [60, 120, 60]
+[background]
+material = "water"
+[source]
+kind = "point"
+energy_mev = 2.0
+ssd = 1000
+field = [-30, 20, -30, 30]
+"""
 WORDS = [
     *("--machine", "generic-6mv", "--hu-curve", "generic-120kvp", "--grid", "8"),
     *("--override", "SPINE=1.2:bone_spongiosa", "--no-progress"),
@@ -52,6 +66,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cones = ["--directions", "24", "--template", str(folder / "goals.toml")]
     code = main(["verify", str(patient), *WORDS, *cones, "--out", str(folder / "verify")])
     assert code != REFUSED
+    (folder / "golden.toml").write_text(RECIPE)
+    coarse = ["--directions", "24", "--no-progress", "--out", str(folder / "recipe")]
+    assert main(["calc", str(folder / "golden.toml"), *coarse]) == PASSED
     return folder
 
 
@@ -76,11 +93,11 @@ def json_differences(now: str, golden: str) -> list[str]:
     return value_differences(json.loads(now), json.loads(golden))
 
 
-@pytest.mark.parametrize("name", ["calc/run.json", "verify/verification.json"])
+@pytest.mark.parametrize("name", ["calc/run", "recipe/run", "verify/verification"])
 def test_record_is_the_golden_one(name: str, runs: Path, rewrite: Callable[..., bool]) -> None:
-    values = normalised(json.loads((runs / name).read_text(encoding="utf-8")), runs)
+    values = normalised(json.loads((runs / f"{name}.json").read_text(encoding="utf-8")), runs)
     now = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
-    guard(RECORDS / Path(name).name, now, json_differences, rewrite)
+    guard(RECORDS / f"{name.replace('/', '-')}.json", now, json_differences, rewrite)
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
@@ -91,6 +108,11 @@ def test_report_says_what_the_golden_one_says(
     now = page_text(page, language, runs)
     assert now.count("\n") > 200
     guard(RECORDS / f"report-{language}.txt", now, text_difference, rewrite)
+
+
+def test_every_golden_record_belongs_to_a_test() -> None:
+    names = {"calc-run.json", "recipe-run.json", "verify-verification.json"}
+    assert {p.name for p in RECORDS.iterdir()} == names | {"report-en.txt", "report-fr.txt"}
 
 
 def test_every_difference_of_records_is_told() -> None:
