@@ -10,11 +10,20 @@ from numpy.typing import NDArray
 
 from dosecalc.model import Dose
 from tests.golden.cases import CASES, Case, case_dose, dense
-from tests.golden.files import DOSES, dose_path, read_dose, told_difference, write_dose
+from tests.golden.files import (
+    DOSES,
+    NOT_FUSED,
+    dose_path,
+    fused,
+    read_dose,
+    told_difference,
+    write_dose,
+)
 
 # Of the maximum. The deterministic engines join a multiplication and an addition where the
-# processor can (core/_jit.py), and sums of float32 are rounded by how wide its vectors are: some
-# units of 1.2e-7. A change of physics of 1e-5 is seen.
+# processor can (core/_jit.py). Code for nehalem, which cannot, gives pencil beams 2.2e-7 apart
+# from that for znver3 (collapsed cone: see NOT_FUSED); that for haswell gives the same bits. Ten
+# times that much; a change of physics of 1e-5 is seen.
 TOLERANCE = 2e-6
 # Of the voxels. A Monte Carlo history whose logarithm rounds otherwise takes another branch once
 # in a long while, and then changes a few voxels by more; a change of physics changes all of them.
@@ -42,6 +51,14 @@ def differences(case: Case, arrays: dict[str, NDArray[np.float32]]) -> list[str]
 def arrays_of(dose: Dose) -> dict[str, NDArray[np.float32]]:
     arrays = {"gray": dose.gray}
     return arrays if dose.uncertainty is None else arrays | {"uncertainty": dose.uncertainty}
+
+
+@pytest.fixture(autouse=True)
+def same_rounding(request: pytest.FixtureRequest) -> None:
+    """Skip the collapsed cone where its golden doses cannot be met."""
+    case = getattr(request.node, "callspec", None) and request.node.callspec.params.get("case")
+    if case and case.engine == "collapsed-cone" and not fused():
+        pytest.skip(NOT_FUSED)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])

@@ -12,7 +12,7 @@ import pytest
 
 from dosecalc.cli._phantom_case import ThoraxPlan, write_thorax_patient
 from dosecalc.cli.main import PASSED, REFUSED, main
-from tests.golden.files import HOW_TO_UPDATE, RECORDS
+from tests.golden.files import HOW_TO_UPDATE, NOT_FUSED, RECORDS, fused
 from tests.golden.records import normalised, page_text, text_difference, value_differences
 
 TEMPLATE = """
@@ -55,6 +55,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Two engines, so that findings are of a size and no number is rounding alone.
     """
+    if not fused():
+        pytest.skip(NOT_FUSED)
     folder = tmp_path_factory.mktemp("golden").resolve()
     patient = folder / "patient"
     wanted = ThoraxPlan(gantry_deg=(0.0, 235.0), mu=(98.0, 101.0), dose_gy=60.0)
