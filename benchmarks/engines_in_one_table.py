@@ -20,10 +20,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dosecalc.analysis.gamma import GammaCriteria, gamma_index
 from dosecalc.engines import collapsed_cone, monte_carlo, pencil_beam
 from dosecalc.model import Dose, Plan
 from dosecalc.patient.recipe import build_case, load_recipe
-from dosecalc.verify.gamma import GammaCriteria, gamma_index
 
 RECIPES = (
     "water-6mv-10x10",

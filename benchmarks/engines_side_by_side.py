@@ -21,17 +21,17 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dosecalc.analysis.dvh import structure_dvh
+from dosecalc.analysis.gamma import GammaCriteria, gamma_index
 from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._prepare import prepare
 from dosecalc.cli._show import Stages
 from dosecalc.data.machines import load_machine
-from dosecalc.dicom import read_dataset, read_plan
 from dosecalc.engines import collapsed_cone, monte_carlo
 from dosecalc.errors import GeometryError
+from dosecalc.io.dicom import read_dataset, read_plan
 from dosecalc.model import Dose, Grid, Phantom, Plan, StructureSet
 from dosecalc.patient.solids import Filling, cylinder, fill_solids
-from dosecalc.verify.dvh import structure_dvh
-from dosecalc.verify.gamma import GammaCriteria, gamma_index
 
 SPACING_MM = 2.5
 UNCERTAINTY = 0.01

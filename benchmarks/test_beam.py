@@ -11,7 +11,7 @@ from benchmarks.conftest import Baseline, Timing
 from benchmarks.machine import Limits
 from dosecalc.beam import beam_fluences
 from dosecalc.data.machines import load_machine
-from dosecalc.dicom import read_dataset, read_plan
+from dosecalc.io.dicom import read_dataset, read_plan
 
 _PIXEL_MM = 1.0
 

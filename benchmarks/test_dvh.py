@@ -8,9 +8,9 @@ import numpy as np
 
 from benchmarks.conftest import Baseline, Timing
 from benchmarks.machine import median_seconds
+from dosecalc.analysis.dvh import dvh_from_fraction, structure_dvh
 from dosecalc.model import Contour, Dose, Grid, Structure
 from dosecalc.patient.coverage import volume_cm3, volume_fraction
-from dosecalc.verify.dvh import dvh_from_fraction, structure_dvh
 
 _GRID = Grid.covering((-120.0, -120.0, -120.0), (120.0, 120.0, 120.0), (2.5, 2.5, 2.5))
 _PLANES, _STEP, _CM3 = 64, 3.0, 270.0

@@ -15,8 +15,8 @@ import pytest
 from scipy.ndimage import map_coordinates
 
 from benchmarks.conftest import Baseline, Timing
+from dosecalc.analysis.gamma import GammaCriteria, gamma_index
 from dosecalc.model import Dose, Grid
-from dosecalc.verify.gamma import GammaCriteria, gamma_index
 
 _GRID = Grid((100, 100, 100), (2.5, 2.5, 2.5), (-123.75, 0.0, -123.75))
 # What is asked of W3 on two cores, warm, s.

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.conftest import Baseline, Timing
 from benchmarks.machine import Limits, median_seconds
 from dosecalc.data.hu_curves import load_hu_curve
-from dosecalc.dicom import Case, import_folder
+from dosecalc.io.dicom import Case, import_folder
 from dosecalc.patient.coverage import volume_fraction
 from dosecalc.patient.dose_grid import dose_grid
 from dosecalc.patient.phantom import phantom_from_ct

@@ -24,14 +24,14 @@ from typing import Any
 
 import click
 
+from dosecalc.analysis.dvh import structure_dvh
 from dosecalc.cli._list import COLUMNS, Column, Job, read_list
 from dosecalc.cli._night import Night, Row, run_night
 from dosecalc.cli._options import CalcOptions
 from dosecalc.cli.calc import calc
-from dosecalc.dicom import read_dataset, read_dose_file, read_structures
 from dosecalc.errors import DosecalcError, InputError
-from dosecalc.report.record_file import RecordFile
-from dosecalc.verify.dvh import structure_dvh
+from dosecalc.io.dicom import read_dataset, read_dose_file, read_structures
+from dosecalc.records.record_file import RecordFile
 
 LIST_COLUMNS = (Column("engine", "--engine"), *COLUMNS)
 OUTCOMES = {0: "done", 3: "refused", 70: "crashed", 130: "interrupted"}

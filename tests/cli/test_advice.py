@@ -24,14 +24,14 @@ DOSES = ("gamma", "compare", "dvh")
 
 # Which commands a module's refusals reach: all of them must have the options it names.
 REACHED = {
-    "dicom": FOLDER,
+    "io/dicom": FOLDER,
     "beam": CASE,
     "patient": CASE,
     "engines": CASE,
     "data": CASE,
-    "verify/rules_inputs.py": VERIFY,
-    "verify/foreign.py": (*DOSES, *VERIFY),
-    "report/decisions.py": ("sign",),
+    "verification/checks/inputs.py": VERIFY,
+    "io/dose_files.py": (*DOSES, *VERIFY),
+    "records/decisions.py": ("sign",),
     "cli/_calculate.py": ("calc",),
     "cli/_case_options.py": CASE,
     "cli/_doses.py": DOSES,
@@ -99,7 +99,7 @@ def reached(module: str) -> tuple[str, ...]:
     own = module.removeprefix("cli/").removesuffix(".py").replace("_", "-")
     if module.startswith("cli/") and own in commands():
         return (own,)
-    return REACHED.get(module) or REACHED.get(module.partition("/")[0]) or ()
+    return REACHED.get(module) or REACHED.get(module.rpartition("/")[0]) or ()
 
 
 def test_every_option_that_a_message_names_exists_where_it_is_said() -> None:
@@ -120,7 +120,7 @@ def test_every_option_that_a_message_names_exists_where_it_is_said() -> None:
     assert seen > 60
 
 
-@pytest.mark.parametrize("package", ["dicom", "patient", "cli", "beam"])
+@pytest.mark.parametrize("package", ["io/dicom", "patient", "cli", "beam"])
 def test_no_refusal_of_a_command_speaks_python(package: str) -> None:
     """Library errors that a command shows name its options, not arguments of functions."""
     # NumPy's own name; pixels that no command sets; a key of the record's file.

@@ -16,7 +16,7 @@ import pytest
 from dosecalc.cli import _calculate, _water_check
 from dosecalc.cli.main import FAILED, PASSED, REFUSED, main
 from dosecalc.data.hu_curves import load_hu_curve
-from dosecalc.dicom import import_folder, read_dose_file, write_plan
+from dosecalc.io.dicom import import_folder, read_dose_file, write_plan
 
 RECIPE = """
 name = "small"

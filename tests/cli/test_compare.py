@@ -11,9 +11,9 @@ import pydicom
 import pytest
 
 from dosecalc.cli.main import main
-from dosecalc.dicom import DoseReferences, Subject, write_dose, write_structures
+from dosecalc.io.dicom import DoseReferences, Subject, write_dose, write_structures
+from dosecalc.io.dose_files import write_npz_dose
 from dosecalc.model import Contour, Dose, Grid, Structure, StructureSet
-from dosecalc.verify.foreign import write_npz_dose
 
 GRID = Grid.covering((-30.0, -30.0, -30.0), (30.0, 30.0, 30.0), (3.0, 3.0, 3.0))
 FRAME = "1.2.4"

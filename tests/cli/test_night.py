@@ -20,8 +20,8 @@ from dosecalc.cli._night import LOCK, Night, _in_a_process, refuse_early, run_ni
 from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._recorded import options_record
 from dosecalc.errors import InputError
-from dosecalc.report.record import file_sha256, program
-from dosecalc.report.seal import sealed
+from dosecalc.records.record import file_sha256, program
+from dosecalc.records.seal import sealed
 
 WORDS = {0: "PASS", 1: "FAIL", 2: "REVIEW", 3: "REFUSED", 70: "CRASHED", 130: "INTERRUPTED"}
 LIST_COLUMNS = (*COLUMNS, Column("template", "--template", "file"))
@@ -280,7 +280,7 @@ def test_what_needs_a_person_stands_in_a_table_of_its_own(tmp_path: Path) -> Non
 HOLDER = """
 import sys
 from pathlib import Path
-from dosecalc.report.one_writer import one_writer
+from dosecalc.records.one_writer import one_writer
 
 with one_writer(Path(sys.argv[1]), "held"):
     print("holds it", flush=True)

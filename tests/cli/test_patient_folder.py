@@ -9,7 +9,7 @@ import pydicom
 import pytest
 
 from dosecalc.cli.main import REFUSED, main
-from dosecalc.dicom import Subject, write_ct, write_plan, write_structures
+from dosecalc.io.dicom import Subject, write_ct, write_plan, write_structures
 from dosecalc.model import (
     Beam,
     Contour,

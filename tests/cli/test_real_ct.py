@@ -11,7 +11,7 @@ import pytest
 
 from dosecalc.cli import _calculate
 from dosecalc.cli.main import PASSED, main
-from dosecalc.dicom import import_folder, read_dose_file
+from dosecalc.io.dicom import import_folder, read_dose_file
 from dosecalc.model import Dose
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "four_field_plan.py"

@@ -23,11 +23,11 @@ from dosecalc.cli._verify import verify_case
 from dosecalc.cli.main import FAILED, INTERRUPTED, PASSED, REFUSED, REVIEW, main
 from dosecalc.errors import InputError
 from dosecalc.patient.overrides import Override
-from dosecalc.report.record import file_sha256, to_json
-from dosecalc.report.record_file import RecordFile, open_record
-from dosecalc.report.seal import sealed
-from dosecalc.verify.repeated_values import SAME
-from dosecalc.verify.verification import Verification
+from dosecalc.records.record import file_sha256, to_json
+from dosecalc.records.record_file import RecordFile, open_record
+from dosecalc.records.repeated_values import SAME
+from dosecalc.records.seal import sealed
+from dosecalc.verification.verification import Verification
 from tests.cli.conftest import COARSE
 
 RECIPE = "water-6mv-10x10"
@@ -82,7 +82,7 @@ def verified(dosed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def scanner_of(folder: Path, curve: str) -> str:
-    from dosecalc.dicom import import_folder
+    from dosecalc.io.dicom import import_folder
 
     ct = import_folder(folder).ct
     assert ct is not None

@@ -16,13 +16,13 @@ import pytest
 from dosecalc.cli._output import check_output
 from dosecalc.cli.main import FAILED, PASSED, REFUSED, REVIEW, main
 from dosecalc.errors import InputError
-from dosecalc.report import decisions as module
-from dosecalc.report.decisions import DECISIONS_FILE, DECISIONS_LOCK
-from dosecalc.report.one_writer import one_writer
+from dosecalc.messages.findings import Finding, Outcome
+from dosecalc.records import decisions as module
+from dosecalc.records.decisions import DECISIONS_FILE, DECISIONS_LOCK
+from dosecalc.records.one_writer import one_writer
+from dosecalc.records.record import file_sha256
+from dosecalc.records.seal import sealed
 from dosecalc.report.page.build import page_text
-from dosecalc.report.record import file_sha256
-from dosecalc.report.seal import sealed
-from dosecalc.verify.outcome import Finding, Outcome
 from tests.report import verifications
 
 WHO = ("--name", "A. Physicist", "--role", "medical physicist")

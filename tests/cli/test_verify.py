@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from pypdf import PdfReader
 
 from dosecalc.cli.main import FAILED, PASSED, REFUSED, REVIEW, main
-from dosecalc.report.record import file_sha256
+from dosecalc.records.record import file_sha256
 from tests.planted.errors import PLAN_ERRORS
 from tests.planted.patients import DOSE, PLAN, Patient, edit, thorax_patient
 from tests.report.french import english_in, shown_texts

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from dosecalc.analysis.dvh import structure_dvh
 from dosecalc.cli._phantom_case import ThoraxPlan, write_thorax_patient
-from dosecalc.dicom import import_folder, read_dataset, read_dose_file, read_plan
+from dosecalc.io.dicom import import_folder, read_dataset, read_dose_file, read_plan
 from dosecalc.patient.coverage import centroid
-from dosecalc.verify.dvh import structure_dvh
 from tests.outside import absent
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -369,8 +369,8 @@ def test_phantom_from_structures_alone():
 def test_a_real_thorax(samples):
     import pydicom
 
-    from dosecalc.dicom.ct import read_ct
-    from dosecalc.dicom.structures import read_structures
+    from dosecalc.io.dicom.ct import read_ct
+    from dosecalc.io.dicom.structures import read_structures
 
     sets = [pydicom.dcmread(f) for f in sorted((samples / "lung1-001-tcia").glob("*.dcm"))]
     ct = read_ct([s for s in sets if s.Modality == "CT"])

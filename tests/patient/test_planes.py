@@ -24,7 +24,7 @@ from dosecalc.patient.coverage import (
 )
 from dosecalc.patient.drawing import drawing_notes, on_slices
 from dosecalc.patient.phantom import phantom_from_ct, phantom_from_structures
-from dosecalc.verify.rules_inputs import gap_findings, overlap_findings
+from dosecalc.verification.checks.inputs import gap_findings, overlap_findings
 
 AIR = load_material("air").density_g_cm3
 CURVE = HuCurve("test", "1", [-1000, 0, 2000], [0.0, 1.0, 3.0], "1 + HU/1000", kvp=120)

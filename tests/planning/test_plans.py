@@ -11,9 +11,9 @@ import pydicom
 import pytest
 
 from dosecalc.cli._phantom_case import ThoraxPlan, write_thorax_patient
-from dosecalc.dicom import import_folder, read_dose_file
 from dosecalc.engines import pencil_beam
 from dosecalc.errors import InputError
+from dosecalc.io.dicom import import_folder, read_dose_file
 from dosecalc.model import PatientPosition
 from dosecalc.patient.thorax import TARGET
 from dosecalc.planning import (

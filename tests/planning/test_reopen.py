@@ -13,8 +13,8 @@ import pytest
 
 from dosecalc.beam.beamlets import contour_points, target_beamlets
 from dosecalc.cli._phantom_case import ThoraxPlan, write_thorax_patient
-from dosecalc.dicom import read_dose_file
 from dosecalc.engines.monte_carlo import MonteCarloSettings
+from dosecalc.io.dicom import read_dose_file
 from dosecalc.model import Beam, Dose, PatientPosition, Plan
 from dosecalc.patient.thorax import TARGET, TARGET_CENTRE
 from dosecalc.planning import (

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from scipy.special import erfc
 
+from dosecalc.analysis.dvh import structure_dvh
 from dosecalc.model import Dose, Grid, Prescription
 from dosecalc.patient.coverage import volume_fraction
-from dosecalc.verify.convention import in_the_other
-from dosecalc.verify.dvh import structure_dvh
-from dosecalc.verify.evidence import Evidence
+from dosecalc.verification.convention import in_the_other
+from dosecalc.verification.inputs import Evidence
 from tests.planted.doses import ball, drawn, prescribed, target_of
 
 __all__ = ["CLEAN", "Clean"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dosecalc.verify.evidence import Evidence
+from dosecalc.verification.inputs import Evidence
 from tests.planted.patients import Patient, arc_patient, lung_patient, thorax_patient
 from tests.planted.verifying import calculated_once, evidence_of
 

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, label
 
+from dosecalc.analysis.dvh import structure_dvh
 from dosecalc.model import Contour, Dose, Grid, Structure
 from dosecalc.patient.coverage import volume_fraction
-from dosecalc.verify.dvh import structure_dvh
-from dosecalc.verify.evidence import Evidence
-from dosecalc.verify.rows import kind_of
-from dosecalc.verify.where import deep_voxels, patient_voxels
+from dosecalc.verification.inputs import Evidence
+from dosecalc.verification.rows import kind_of
+from dosecalc.verification.where import deep_voxels, patient_voxels
 
 __all__ = ["DOSE_ERRORS", "DoseError", "Effect", "drawn", "effect_of", "prescribed", "target_of"]
 

@@ -18,13 +18,20 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
+from dosecalc.analysis.dvh import structure_dvh
 from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._phantom_case import ThoraxPlan, write_thorax_patient
 from dosecalc.cli._prepare import prepare
 from dosecalc.cli._show import Stages
 from dosecalc.data.machines import load_machine
-from dosecalc.dicom import import_folder, references_for, write_dose, write_plan, write_structures
 from dosecalc.engines import collapsed_cone
+from dosecalc.io.dicom import (
+    import_folder,
+    references_for,
+    write_dose,
+    write_plan,
+    write_structures,
+)
 from dosecalc.model import (
     Beam,
     Contour,
@@ -34,8 +41,7 @@ from dosecalc.model import (
     Structure,
 )
 from dosecalc.planning import conformal_beam
-from dosecalc.verify.dvh import structure_dvh
-from dosecalc.verify.evidence import beam_point, dose_at
+from dosecalc.verification.inputs import beam_point, dose_at
 
 __all__ = ["Patient", "arc_patient", "edit", "lung_patient", "replace_file", "thorax_patient"]
 

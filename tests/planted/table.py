@@ -16,11 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dosecalc.errors import DosecalcError
-from dosecalc.verify.evidence import Evidence
-from dosecalc.verify.judgement import judge
-from dosecalc.verify.outcome import Outcome
-from dosecalc.verify.tolerances import load_tolerances
-from dosecalc.verify.verification import Verification
+from dosecalc.messages.findings import Outcome
+from dosecalc.verification.evaluate import judge
+from dosecalc.verification.inputs import Evidence
+from dosecalc.verification.tolerances import load_tolerances
+from dosecalc.verification.verification import Verification
 from tests.planted.clean import CLEAN, Clean
 from tests.planted.doses import DOSE_ERRORS, DoseError, effect_of
 from tests.planted.errors import CLIPPED, DICOM_ERRORS, PLAN_ERRORS, Planted

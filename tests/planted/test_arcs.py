@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dosecalc.verify.outcome import Outcome
+from dosecalc.messages.findings import Outcome
 from tests.planted.errors import PLAN_ERRORS
 from tests.planted.patients import Patient
 from tests.planted.verifying import planted_in, spoken, verified

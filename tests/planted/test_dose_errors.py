@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from dosecalc.verify.evidence import Evidence
-from dosecalc.verify.judgement import judge
-from dosecalc.verify.outcome import Outcome
-from dosecalc.verify.tolerances import load_tolerances
+from dosecalc.messages.findings import Outcome
+from dosecalc.verification.evaluate import judge
+from dosecalc.verification.inputs import Evidence
+from dosecalc.verification.tolerances import load_tolerances
 from tests.planted.clean import CLEAN, Clean
 from tests.planted.doses import DOSE_ERRORS, DoseError
 from tests.planted.verifying import spoken

@@ -13,7 +13,7 @@ from dosecalc.cli._examine import VerifyOptions, examine
 from dosecalc.cli._show import Stages
 from dosecalc.data.machines import load_machine
 from dosecalc.errors import DosecalcError
-from dosecalc.verify.outcome import Outcome
+from dosecalc.messages.findings import Outcome
 from tests.planted.errors import CLIPPED, DICOM_ERRORS, PLAN_ERRORS, Planted
 from tests.planted.patients import Patient
 from tests.planted.verifying import planted_in, spoken, verified

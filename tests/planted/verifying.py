@@ -13,18 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from dosecalc.analysis.dvh import Dvh, structure_dvh
 from dosecalc.cli import _examine
 from dosecalc.cli._examine import VerifyOptions, examine
 from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._prepare import Prepared
 from dosecalc.cli._show import Stages
 from dosecalc.errors import DosecalcError
+from dosecalc.messages.findings import Outcome
 from dosecalc.model import Dose
-from dosecalc.verify import rows
-from dosecalc.verify.dvh import Dvh, structure_dvh
-from dosecalc.verify.evidence import Evidence
-from dosecalc.verify.outcome import Outcome
-from dosecalc.verify.verification import Verification
+from dosecalc.verification import rows
+from dosecalc.verification.inputs import Evidence
+from dosecalc.verification.verification import Verification
 from tests.planted.errors import Planted
 from tests.planted.patients import Patient
 

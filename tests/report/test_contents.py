@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import pytest
 
+from dosecalc.messages.findings import Finding, Outcome
 from dosecalc.report.page.build import page_text
 from dosecalc.report.page.caveats import gathered
 from dosecalc.report.page.contents import Contents, contents_of
 from dosecalc.report.page.difference_colours import DIFFERENCE_STOPS, luminance
 from dosecalc.report.page.picture import beyond_scale
 from dosecalc.report.page.words import LANGUAGES, load_words
-from dosecalc.report.verification_json import verification_values
-from dosecalc.verify.outcome import Finding, Outcome
-from dosecalc.verify.tolerances import load_tolerances
-from dosecalc.verify.verification import Verification
+from dosecalc.verification.as_values import verification_values
+from dosecalc.verification.tolerances import load_tolerances
+from dosecalc.verification.verification import Verification
 from tests.report.verifications import EVERY_OUTCOME, verification, without_reference
 
 ENGLISH, FRENCH = (load_words(one) for one in LANGUAGES)

@@ -19,6 +19,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from dosecalc.errors import InputError
+from dosecalc.messages.findings import Finding, Outcome
 from dosecalc.report.page.build import page_text, write_page
 from dosecalc.report.page.contents import contents_of
 from dosecalc.report.page.printed import Paper, column_widths, pdf_bytes
@@ -30,8 +31,7 @@ from dosecalc.report.page.volumes import (
     unpacked,
 )
 from dosecalc.report.page.words import LANGUAGES, load_words
-from dosecalc.verify.outcome import Finding, Outcome
-from dosecalc.verify.verification import Verification
+from dosecalc.verification.verification import Verification
 from tests.outside import program
 from tests.report.verifications import PLANTED, hostile, verification, without_reference
 

@@ -21,8 +21,8 @@ from dosecalc.model import (
     Structure,
     StructureSet,
 )
-from dosecalc.report.record import NOT_CHECKED, file_sha256, run_record, to_json
-from dosecalc.report.result import cut, evaluate, full_dose, value_at
+from dosecalc.records.record import NOT_CHECKED, file_sha256, run_record, to_json
+from dosecalc.records.result import cut, evaluate, full_dose, value_at
 
 GRID = Grid((8, 10, 12), (2.5, 3.0, 4.0), (-11.0, -13.5, -22.0))
 

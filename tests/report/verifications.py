@@ -15,7 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erfc
 
+from dosecalc.analysis.difference import dose_difference
+from dosecalc.analysis.dvh import structure_dvh
+from dosecalc.analysis.gamma import gamma_index
+from dosecalc.analysis.metrics import plan_indices
 from dosecalc.beam import beam_axes
+from dosecalc.messages.findings import Finding, Outcome
 from dosecalc.model import (
     Beam,
     ControlPoint,
@@ -27,16 +32,12 @@ from dosecalc.model import (
     Prescription,
 )
 from dosecalc.patient.thorax import TARGET_CENTRE, thorax_ct, thorax_structures
-from dosecalc.verify import rules, rules_plan
-from dosecalc.verify.difference import dose_difference
-from dosecalc.verify.dvh import structure_dvh
-from dosecalc.verify.evidence import dose_at
-from dosecalc.verify.gamma import gamma_index
-from dosecalc.verify.indices import plan_indices
-from dosecalc.verify.judgement import NEVER_CHECKED
-from dosecalc.verify.outcome import Finding, Outcome
-from dosecalc.verify.tolerances import load_tolerances
-from dosecalc.verify.verification import (
+from dosecalc.verification.checks import distribution as rules
+from dosecalc.verification.checks import plan as rules_plan
+from dosecalc.verification.evaluate import NEVER_CHECKED
+from dosecalc.verification.inputs import dose_at
+from dosecalc.verification.tolerances import load_tolerances
+from dosecalc.verification.verification import (
     BeamRow,
     GoalRow,
     Largest,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dosecalc.errors import InputError
 from dosecalc.model import RadialProfile, Spectrum
-from dosecalc.model._checks import read_only
+from dosecalc.model.checks import read_only
 
 __all__ = ["Fluence"]
 

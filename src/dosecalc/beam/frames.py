@@ -28,7 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dosecalc.errors import GeometryError
 from dosecalc.model import PatientPosition
-from dosecalc.model._checks import finite, positive
+from dosecalc.model.checks import finite, positive
 
 __all__ = ["beam_axes", "fixed_from_patient", "source_position"]
 

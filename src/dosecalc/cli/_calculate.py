@@ -16,15 +16,21 @@ from dosecalc.cli._output import check_output, output_folder, refuse_over_inputs
 from dosecalc.cli._prepare import Prepared, prepare
 from dosecalc.cli._recorded import options_record
 from dosecalc.cli._show import Stages
-from dosecalc.dicom import DvhCurve, references_for, write_dose
 from dosecalc.errors import InputError
+from dosecalc.io.dicom import DvhCurve, references_for, write_dose
+from dosecalc.io.dose_files import write_npz_dose
 from dosecalc.model import Dose, Plan
+from dosecalc.records.record import (
+    NOT_CHECKED,
+    NOT_CHECKED_RECIPE,
+    file_sha256,
+    run_record,
+    to_json,
+)
+from dosecalc.records.result import Result, evaluate
+from dosecalc.records.seal import sealed
 from dosecalc.report.picture import draw_result
-from dosecalc.report.record import NOT_CHECKED, NOT_CHECKED_RECIPE, file_sha256, run_record, to_json
-from dosecalc.report.result import Result, evaluate
-from dosecalc.report.seal import sealed
-from dosecalc.verify.foreign import write_npz_dose
-from dosecalc.verify.rules_inputs import unused_structures
+from dosecalc.verification.checks.inputs import unused_structures
 
 __all__ = ["Outcome", "calculate", "calculate_into"]
 

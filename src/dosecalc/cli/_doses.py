@@ -194,7 +194,7 @@ def gamma_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def gamma_outcome(pass_percent: float, pass_from: float, fail_below: float) -> Any:
-    """Judge a pass rate; an `Outcome` of :mod:`dosecalc.verify.outcome`.
+    """Judge a pass rate; an `Outcome` of :mod:`dosecalc.messages.findings`.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def gamma_outcome(pass_percent: float, pass_from: float, fail_below: float) -> A
         The limits are not 0 <= fail <= pass <= 100.
     """
     from dosecalc.errors import InputError
-    from dosecalc.verify.outcome import Outcome
+    from dosecalc.messages.findings import Outcome
 
     if not 0 <= fail_below <= pass_from <= 100:
         raise InputError(
@@ -227,7 +227,7 @@ def read_any_dose(path: Path, *, unit: str | None, axes: str, plane: bool = Fals
         It cannot be read, or a .3ddose file has no unit.
     """
     from dosecalc.errors import InputError
-    from dosecalc.verify.foreign import read_3ddose
+    from dosecalc.io.dose_files import read_3ddose
 
     _refuse_no_file(path, "an RTDOSE, .npz or .3ddose file")
     kind = path.suffix.lower()
@@ -237,7 +237,7 @@ def read_any_dose(path: Path, *, unit: str | None, axes: str, plane: bool = Fals
         return _without_identity(path, read_3ddose(path, unit=unit, axes=axes.split(",")))
     if kind == ".npz":
         return _without_identity(path, _read_archive(path))
-    from dosecalc.dicom import read_dose_file
+    from dosecalc.io.dicom import read_dose_file
 
     found = read_dose_file(path, slice_thickness_ok=plane)
     belongs = found.references
@@ -260,7 +260,7 @@ def _read_archive(path: Path) -> Dose:
     import zipfile
 
     from dosecalc.errors import InputError
-    from dosecalc.verify.foreign import read_npz_dose
+    from dosecalc.io.dose_files import read_npz_dose
 
     if not zipfile.is_zipfile(path):
         raise InputError(
@@ -313,7 +313,7 @@ def check_plane_spacing(spacing: float) -> None:
 
 def read_structure_file(path: Path, plane_spacing: float | None = None) -> NamedStructures:
     """Read an RTSTRUCT file, drawn on slices of a spacing (mm) or as its planes tell."""
-    from dosecalc.dicom import read_dataset, read_structures
+    from dosecalc.io.dicom import read_dataset, read_structures
     from dosecalc.patient.drawing import on_slices
 
     if plane_spacing is not None:

@@ -18,15 +18,15 @@ from dosecalc.cli._prepare import Prepared, is_recipe, prepare
 from dosecalc.cli._reference import Reading, find_reference
 from dosecalc.cli._show import Stages
 from dosecalc.errors import InputError, OutsideValidityError
+from dosecalc.messages.findings import Finding, Outcome
 from dosecalc.model import Beam, Dose, Plan, StructureSet
-from dosecalc.verify.beam_hits import hit_findings
-from dosecalc.verify.evidence import Evidence
-from dosecalc.verify.judgement import judge
-from dosecalc.verify.outcome import Finding, Outcome
-from dosecalc.verify.rules_inputs import doubt_findings
-from dosecalc.verify.template import Template, load_template
-from dosecalc.verify.tolerances import Tolerances, load_tolerances
-from dosecalc.verify.verification import Verification
+from dosecalc.verification.checks.beam_geometry import hit_findings
+from dosecalc.verification.checks.inputs import doubt_findings
+from dosecalc.verification.evaluate import judge
+from dosecalc.verification.goals import Template, load_template
+from dosecalc.verification.inputs import Evidence
+from dosecalc.verification.tolerances import Tolerances, load_tolerances
+from dosecalc.verification.verification import Verification
 
 __all__ = ["VerifyOptions", "examine", "used_structures"]
 

@@ -8,7 +8,7 @@ from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._prepare import Prepared
 from dosecalc.errors import InputError
 from dosecalc.model import Dose, Structure
-from dosecalc.verify.beam_hits import (
+from dosecalc.verification.checks.beam_geometry import (
     BeamHit,
     beam_hits,
     hit_findings,
@@ -16,7 +16,7 @@ from dosecalc.verify.beam_hits import (
     missing_beams,
     patient_mask,
 )
-from dosecalc.verify.rows import kind_of
+from dosecalc.verification.rows import kind_of
 
 __all__ = ["ACCEPT", "hits_of", "refuse_low", "refuse_missing"]
 

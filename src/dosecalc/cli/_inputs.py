@@ -16,8 +16,8 @@ from dosecalc.cli._prepare import is_recipe
 from dosecalc.cli._recorded import NamedFile, Recorded, places
 from dosecalc.data.hu_curves import is_curve_file, list_hu_curves, load_hu_curve
 from dosecalc.errors import InputError
-from dosecalc.report.record import file_sha256
-from dosecalc.report.record_file import RecordFile
+from dosecalc.records.record import file_sha256
+from dosecalc.records.record_file import RecordFile
 
 __all__ = ["Found", "find_inputs", "unchanged"]
 

@@ -29,9 +29,9 @@ from dosecalc.cli._recorded import recorded_options
 from dosecalc.cli._say import say
 from dosecalc.cli._table import STARTED, SUMMARY, Row, read_table, write_tables
 from dosecalc.errors import DosecalcError, InputError
-from dosecalc.report.one_writer import is_held, one_writer
-from dosecalc.report.record import program
-from dosecalc.report.record_file import RecordFile, open_record
+from dosecalc.records.one_writer import is_held, one_writer
+from dosecalc.records.record import program
+from dosecalc.records.record_file import RecordFile, open_record
 from dosecalc.text import NAME, log_text, terminal_text
 
 __all__ = ["LOCK", "SUMMARY", "Night", "Row", "refuse_early", "run_night"]

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dosecalc.errors import InputError
-from dosecalc.report.decisions import DECISIONS_FILE, DECISIONS_LOCK, DECISIONS_NEW
-from dosecalc.report.one_writer import one_writer
+from dosecalc.records.decisions import DECISIONS_FILE, DECISIONS_LOCK, DECISIONS_NEW
+from dosecalc.records.one_writer import one_writer
 
 __all__ = ["PARTIAL", "check_output", "lock_of", "output_folder", "refuse_over_inputs", "swap"]
 

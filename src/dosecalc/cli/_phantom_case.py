@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dosecalc.data.machines import load_machine
-from dosecalc.dicom import (
+from dosecalc.io.dicom import (
     Subject,
     new_uid,
     read_ct,

@@ -14,8 +14,8 @@ from dosecalc.cli._machines import machines_for
 from dosecalc.cli._options import CalcOptions
 from dosecalc.cli._show import Stages
 from dosecalc.data.hu_curves import HuCurve, choose_curve
-from dosecalc.dicom import Case, banner, import_folder
 from dosecalc.errors import DosecalcError, InputError
+from dosecalc.io.dicom import Case, banner, import_folder
 from dosecalc.model import (
     Grid,
     Machine,
@@ -29,7 +29,7 @@ from dosecalc.patient.dose_grid import dose_grid
 from dosecalc.patient.overrides import Override
 from dosecalc.patient.phantom import phantom_from_ct, phantom_from_structures
 from dosecalc.patient.recipe import Recipe, build_case, list_recipes, load_recipe
-from dosecalc.report.record import file_sha256
+from dosecalc.records.record import file_sha256
 
 __all__ = ["Prepared", "is_recipe", "prepare", "read_case"]
 

@@ -20,8 +20,8 @@ from dosecalc.cli._prepare import is_recipe
 from dosecalc.data.hu_curves import is_curve_file
 from dosecalc.errors import InputError
 from dosecalc.patient.recipe import MachineSource, load_recipe
-from dosecalc.report.record import file_sha256
-from dosecalc.report.record_file import RecordFile
+from dosecalc.records.record import file_sha256
+from dosecalc.records.record_file import RecordFile
 
 __all__ = [
     "NamedFile",

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dosecalc.cli._doses import NamedDose, read_any_dose, refuse_strangers
-from dosecalc.dicom import Case, DoseReferences, Person, identify, read_dose_file
 from dosecalc.errors import DicomError, InputError
+from dosecalc.io.dicom import Case, DoseReferences, Person, identify, read_dose_file
+from dosecalc.messages.findings import Finding, Outcome
 from dosecalc.model import Dose, Plan
-from dosecalc.report.record import file_sha256
-from dosecalc.verify.evidence import beam_point, dose_at
-from dosecalc.verify.outcome import Finding, Outcome
-from dosecalc.verify.rules_inputs import doubt_findings
+from dosecalc.records.record import file_sha256
+from dosecalc.verification.checks.inputs import doubt_findings
+from dosecalc.verification.inputs import beam_point, dose_at
 
 __all__ = ["Reading", "Reference", "find_reference"]
 

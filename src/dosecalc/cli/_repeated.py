@@ -17,20 +17,20 @@ from typing import Any
 from dosecalc.cli._doses import read_any_dose
 from dosecalc.cli._inputs import Found
 from dosecalc.errors import GeometryError
-from dosecalc.report.page.build import page_text
-from dosecalc.report.page.printed import pdf_bytes
-from dosecalc.report.page.words import LANGUAGES
-from dosecalc.report.record_file import RecordFile
-from dosecalc.report.seal import SEAL
-from dosecalc.verify.repeated_values import (
+from dosecalc.records.record_file import RecordFile
+from dosecalc.records.repeated_values import (
     NEARLY,
     SAME,
     Closeness,
     changed_text,
     changed_values,
 )
-from dosecalc.verify.reproduction import DoseRepeat, repeat_of_dose
-from dosecalc.verify.verification import Verification
+from dosecalc.records.reproduction import DoseRepeat, repeat_of_dose
+from dosecalc.records.seal import SEAL
+from dosecalc.report.page.build import page_text
+from dosecalc.report.page.printed import pdf_bytes
+from dosecalc.report.page.words import LANGUAGES
+from dosecalc.verification.verification import Verification
 
 __all__ = [
     "FileRepeat",

@@ -27,10 +27,10 @@ from dosecalc.cli._repeated import (
 from dosecalc.cli._show import Stages
 from dosecalc.cli._verify import verify_case
 from dosecalc.errors import GeometryError, InputError
-from dosecalc.report.decisions import problems, read_decisions
-from dosecalc.report.record import to_json
-from dosecalc.report.record_file import RecordFile, open_record
-from dosecalc.verify.reproduction import (
+from dosecalc.records.decisions import problems, read_decisions
+from dosecalc.records.record import to_json
+from dosecalc.records.record_file import RecordFile, open_record
+from dosecalc.records.reproduction import (
     TOLERANCE_PERCENT,
     TOLERANCE_SOURCE,
     DoseRepeat,
@@ -38,7 +38,7 @@ from dosecalc.verify.reproduction import (
     repeat_of_dose,
     repeat_of_verdict,
 )
-from dosecalc.verify.verification import Verification
+from dosecalc.verification.verification import Verification
 
 __all__ = ["Reproduction", "reproduce"]
 

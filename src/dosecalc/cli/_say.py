@@ -67,7 +67,7 @@ def say_heading(title: str) -> None:
 
 def say_json(record: Mapping[str, Any]) -> None:
     """Print a record as JSON that any encoding can write and no terminal obeys."""
-    from dosecalc.report.record import to_json
+    from dosecalc.records.record import to_json
 
     try:
         click.echo(json_text(to_json(record), ascii_only=True), nl=False)

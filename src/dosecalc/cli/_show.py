@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dosecalc.cli._say import printing, say, say_heading, say_json, show
-from dosecalc.report.seal import SEAL
+from dosecalc.records.seal import SEAL
 from dosecalc.report.tables import dose_table, fact_table, structure_table
 from dosecalc.text import NAME, terminal_text
 

@@ -13,18 +13,18 @@ from dosecalc.cli._output import PARTIAL, check_output, output_folder, refuse_ov
 from dosecalc.cli._recorded import options_record
 from dosecalc.cli._say import printing, say, say_heading, say_json, show
 from dosecalc.cli._show import Stages
-from dosecalc.dicom import references_for, write_dose
 from dosecalc.errors import DosecalcError, InputError
+from dosecalc.io.dicom import references_for, write_dose
+from dosecalc.records.record import file_sha256, run_record, to_json
+from dosecalc.records.result import evaluate
+from dosecalc.records.seal import SEAL, sealed
 from dosecalc.report.page.build import write_page
 from dosecalc.report.page.printed import write_pdf
-from dosecalc.report.record import file_sha256, run_record, to_json
-from dosecalc.report.result import evaluate
-from dosecalc.report.seal import SEAL, sealed
 from dosecalc.report.tables import TextTable
-from dosecalc.report.verification_json import verification_values
 from dosecalc.text import name_text
-from dosecalc.verify.judgement import NEVER_CHECKED
-from dosecalc.verify.verification import Verification
+from dosecalc.verification.as_values import verification_values
+from dosecalc.verification.evaluate import NEVER_CHECKED
+from dosecalc.verification.verification import Verification
 
 __all__ = ["Verified", "show_verification", "verify_case", "verify_into"]
 

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
+from dosecalc.analysis.dvh import structure_dvh
+from dosecalc.analysis.gamma import GammaCriteria, gamma_at_points, gamma_index
 from dosecalc.beam.beamlets import contour_points, target_beamlets
-from dosecalc.dicom import read_dose_file
 from dosecalc.engines import collapsed_cone, monte_carlo, pencil_beam
 from dosecalc.engines.collapsed_cone import CollapsedConeSettings
 from dosecalc.engines.influence import dose_influence
 from dosecalc.engines.monte_carlo import MonteCarloSettings
+from dosecalc.io.dicom import read_dose_file
 from dosecalc.model import Beam, Dose, Plan
 from dosecalc.patient.thorax import TARGET
 from dosecalc.planning import Objective, PlanningCase, open_case, optimise_fluence, step_and_shoot
-from dosecalc.verify.dvh import structure_dvh
-from dosecalc.verify.gamma import GammaCriteria, gamma_at_points, gamma_index
 
 __all__ = ["calculate_as_scripts", "compare_as_scripts", "plan_as_scripts"]
 

@@ -14,7 +14,7 @@ from dosecalc.cli._show import Stages
 from dosecalc.data.hu_curves import load_hu_curve
 from dosecalc.model import CtImage, Grid, PatientPosition, Phantom
 from dosecalc.patient.phantom import phantom_from_ct
-from dosecalc.report.result import value_at
+from dosecalc.records.result import value_at
 
 __all__ = ["CURVE", "TOLERANCE_PERCENT", "WaterCheck", "check_water"]
 

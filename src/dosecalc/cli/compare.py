@@ -22,9 +22,9 @@ from dosecalc.cli._doses import (
 )
 
 if TYPE_CHECKING:
+    from dosecalc.analysis.difference import DoseDifference
     from dosecalc.cli._doses import NamedDose, NamedStructures
     from dosecalc.cli.dvh import StructureDvh
-    from dosecalc.verify.difference import DoseDifference
 
 __all__ = ["compare"]
 
@@ -65,10 +65,10 @@ def compare(
     counted apart and never taken as zero. Exit code 0 (pass), 2 (review) or 1 (fail) by
     gamma's pass rate: 95 % and 90 % by default (AAPM TG-218 and MPPG 5.b).
     """
+    from dosecalc.analysis.difference import dose_difference
+    from dosecalc.analysis.gamma import gamma_index
     from dosecalc.cli.gamma import gamma_criteria
     from dosecalc.errors import InputError
-    from dosecalc.verify.difference import dose_difference
-    from dosecalc.verify.gamma import gamma_index
 
     if names and structures is None:
         raise InputError("--structure: only with --structures, the file they are in")

@@ -23,10 +23,10 @@ from dosecalc.cli._doses import (
 )
 
 if TYPE_CHECKING:
+    from dosecalc.analysis.dvh import Dvh
+    from dosecalc.analysis.metrics import PlanIndices
     from dosecalc.cli._doses import NamedStructures
     from dosecalc.model import Dose, Structure
-    from dosecalc.verify.dvh import Dvh
-    from dosecalc.verify.indices import PlanIndices
 
 __all__ = ["StructureDvh", "chosen_structures", "dvh", "dvh_of", "dvh_record", "volume_text"]
 
@@ -105,8 +105,8 @@ def dvh(
     sampled where it lies. What lies outside the dose grid is told and never counted as zero.
     Names follow ICRU Report 83.
     """
+    from dosecalc.analysis.metrics import plan_indices
     from dosecalc.errors import InputError
-    from dosecalc.verify.indices import plan_indices
 
     if (targets or body) and prescription is None:
         raise InputError("--target and --body: only with --prescription")
@@ -143,8 +143,8 @@ def dvh(
 
 def _refuse_shares(quantities: Sequence[str], prescription: float | None) -> None:
     """Refuse shares of a prescribed dose that nobody stated, and a dose that is none."""
+    from dosecalc.analysis.metrics import is_of_prescription
     from dosecalc.errors import InputError
-    from dosecalc.verify.indices import is_of_prescription
 
     if prescription is not None and not prescription > 0:
         raise InputError(f"--prescription {prescription:g} Gy: a dose above zero is needed")
@@ -188,8 +188,8 @@ def chosen_structures(structures: NamedStructures, names: Sequence[str]) -> list
 
 def dvh_of(structure: Structure, dose: Dose, *, refuse: bool = False) -> StructureDvh:
     """Histogram of a structure; a remark in its place where it has none, unless `refuse`."""
+    from dosecalc.analysis.dvh import structure_dvh
     from dosecalc.errors import GeometryError
-    from dosecalc.verify.dvh import structure_dvh
 
     try:
         found = structure_dvh(structure, dose)
@@ -247,8 +247,8 @@ def dvh_record(
 
 def _quantity(found: Dvh, text: str, prescription: float | None) -> dict[str, Any]:
     """Value and unit of a quantity; no value where the structure is too small for it."""
+    from dosecalc.analysis.metrics import is_of_prescription, quantity
     from dosecalc.errors import GeometryError
-    from dosecalc.verify.indices import is_of_prescription, quantity
 
     try:
         one = quantity(found, text, prescription)

@@ -20,7 +20,7 @@ from dosecalc.cli._doses import (
 )
 
 if TYPE_CHECKING:
-    from dosecalc.verify.gamma import GammaResult
+    from dosecalc.analysis.gamma import GammaResult
 
 __all__ = ["gamma", "gamma_facts", "gamma_record"]
 
@@ -59,7 +59,7 @@ def gamma(
     action limits of AAPM TG-218, at the criteria that AAPM MPPG 5.b names. Gamma alone
     deceives: see 'dosecalc compare' for differences and histograms too.
     """
-    from dosecalc.verify.gamma import gamma_index
+    from dosecalc.analysis.gamma import gamma_index
 
     gamma_outcome(100.0, pass_from, fail_below)
     check_file(out, force=force)
@@ -100,7 +100,7 @@ def gamma(
 
 def gamma_criteria(threshold: float = 10.0, **criteria: Any) -> Any:
     """Criteria from the options of `gamma_options`, as `GammaCriteria`."""
-    from dosecalc.verify.gamma import GammaCriteria
+    from dosecalc.analysis.gamma import GammaCriteria
 
     return GammaCriteria(threshold_percent=threshold, **criteria)
 

@@ -31,7 +31,7 @@ def info(folder: Path | None, **choices: Any) -> None:
 def _case(folder: Path, choices: dict[str, Any]) -> list[tuple[str, str]]:
     from dosecalc.cli._options import CalcOptions
     from dosecalc.cli._prepare import read_case
-    from dosecalc.dicom import banner
+    from dosecalc.io.dicom import banner
 
     case = read_case(CalcOptions(path=folder, **choices))
     return [(row.topic, row.sentence) for row in banner(case)]

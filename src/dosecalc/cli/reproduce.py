@@ -100,7 +100,7 @@ def _show_values(done: Reproduction) -> None:
 
 
 def _dose(done: Reproduction) -> str:
-    from dosecalc.verify.reproduction import TOLERANCE_PERCENT
+    from dosecalc.records.reproduction import TOLERANCE_PERCENT
 
     d = done.dose
     if isinstance(d, str):

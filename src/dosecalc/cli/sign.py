@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from dosecalc.report.decisions import Decision
-    from dosecalc.report.record_file import RecordFile
+    from dosecalc.records.decisions import Decision
+    from dosecalc.records.record_file import RecordFile
 
 __all__ = ["sign"]
 
@@ -59,7 +59,7 @@ def sign(
     is altered.
     """
     from dosecalc.errors import InputError
-    from dosecalc.report.record_file import open_record
+    from dosecalc.records.record_file import open_record
 
     given = {"--name": name, "--decision": decision, "--reason": reason}
     if check:
@@ -79,7 +79,7 @@ def _sign(
     record: RecordFile, name: str, role: str, decision: str, reason: str, as_json: bool
 ) -> int:
     from dosecalc.cli._say import printing, say
-    from dosecalc.report.decisions import sign
+    from dosecalc.records.decisions import sign
 
     made = sign(record, name=name, role=role, decision=decision, reason=reason)
     with printing(record.folder):
@@ -96,7 +96,7 @@ def _sign(
 def _check(record: RecordFile, seal: str | None, as_json: bool) -> int:
     from dosecalc.cli._say import say
     from dosecalc.errors import InputError
-    from dosecalc.report.decisions import problems, read_decisions
+    from dosecalc.records.decisions import problems, read_decisions
 
     decisions: tuple[Decision, ...] = ()
     try:

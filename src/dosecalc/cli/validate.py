@@ -103,7 +103,7 @@ def validate(
 
 def _chosen(names: tuple[str, ...]) -> tuple[str, ...]:
     from dosecalc.errors import InputError
-    from dosecalc.verify.reference import CASES
+    from dosecalc.validation.cases import CASES
 
     known = (*CASES, _WATER)
     unknown = [name for name in names if name.upper() not in known]
@@ -120,8 +120,8 @@ def _compare(short: str, options: CalcOptions, stages: Stages) -> Comparison:
     from dosecalc.cli._engine import calculate_dose
     from dosecalc.cli._prepare import prepare
     from dosecalc.report.tables import Comparison
-    from dosecalc.verify.agreement import compare
-    from dosecalc.verify.reference import case_for, load_extract
+    from dosecalc.validation.agreement import compare
+    from dosecalc.validation.cases import case_for, load_extract
 
     case = case_for(short, options.engine)
     prepared = prepare(replace(options, path=Path(case.recipe)), stages)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dosecalc.cli._examine import VerifyOptions
     from dosecalc.cli._list import CaseList, Job
     from dosecalc.cli._night import Row
-    from dosecalc.report.record_file import RecordFile
+    from dosecalc.records.record_file import RecordFile
 
 __all__ = ["verify_list"]
 
@@ -122,7 +122,7 @@ def _asked(job: Job) -> VerifyOptions:
 
 
 def _figures(job: Job, record: RecordFile) -> Row:
-    from dosecalc.report.decisions import read_decisions
+    from dosecalc.records.decisions import read_decisions
 
     values = record.values
     gamma, largest = values["gamma"], values["largest_difference"]
@@ -169,8 +169,8 @@ def _look(job: Job) -> VerifyOptions:
     from dosecalc.cli._recorded import options_record
     from dosecalc.data.hu_curves import load_hu_curve
     from dosecalc.data.machines import load_machine
-    from dosecalc.verify.template import load_template
-    from dosecalc.verify.tolerances import load_tolerances
+    from dosecalc.verification.goals import load_template
+    from dosecalc.verification.tolerances import load_tolerances
 
     options = _asked(job)
     for one in options.calcs:

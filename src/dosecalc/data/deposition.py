@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosecalc.errors import OutsideValidityError, PhysicalDataError
-from dosecalc.model._checks import read_only
+from dosecalc.model.checks import read_only
 
 __all__ = ["EnergyDepositionKernels", "load_kernels"]
 

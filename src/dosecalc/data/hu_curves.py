@@ -19,7 +19,7 @@ from dosecalc.data.hu_curve_files import (
 )
 from dosecalc.errors import InputError
 from dosecalc.model import CtImage
-from dosecalc.model._checks import read_only
+from dosecalc.model.checks import read_only
 
 __all__ = [
     "HuCurve",

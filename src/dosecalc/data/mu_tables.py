@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dosecalc.errors import DosecalcError, InputError, OutsideValidityError, PhysicalDataError
 from dosecalc.model import Machine
-from dosecalc.model._checks import finite, positive, read_only
+from dosecalc.model.checks import finite, positive, read_only
 
 __all__ = [
     "MU_TABLES_SCHEMA",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from dosecalc.errors import OutsideValidityError, PhysicalDataError
-from dosecalc.model._checks import read_only
+from dosecalc.model.checks import read_only
 
 __all__ = ["PencilKernels", "load_pencil_kernels"]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from dosecalc.errors import InputError, PhysicalDataError
 from dosecalc.model import Spectrum
-from dosecalc.model._checks import positive
+from dosecalc.model.checks import positive
 
 __all__ = ["list_spectra", "load_spectrum", "monoenergetic", "spectrum_sha256"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosecalc.errors import InputError
-from dosecalc.model._checks import read_only
+from dosecalc.model.checks import read_only
 from dosecalc.model.grid import Grid
 
 __all__ = ["Dose"]

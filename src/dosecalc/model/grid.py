@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dosecalc.errors import GeometryError
-from dosecalc.model._checks import finite, positive
+from dosecalc.model.checks import finite, positive
 
 __all__ = ["Grid"]
 

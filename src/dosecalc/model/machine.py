@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosecalc.errors import InputError
-from dosecalc.model._checks import positive, read_only
+from dosecalc.model.checks import positive, read_only
 
 __all__ = [
     "Calibration",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosecalc.errors import InputError
-from dosecalc.model._checks import finite, read_only, whole
+from dosecalc.model.checks import finite, read_only, whole
 
 __all__ = ["Beam", "ControlPoint", "LeftOutBeam", "PatientPosition", "Plan", "Prescription"]
 

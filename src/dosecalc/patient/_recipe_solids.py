@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from dosecalc.data import toml_tables as toml
 from dosecalc.errors import InputError
 from dosecalc.model import Grid
-from dosecalc.patient import _toml as toml
 from dosecalc.patient.solids import Filling, Solid, box, cylinder, half_space, slab, sphere
 
 __all__ = ["read_filling", "read_grid", "read_solid"]

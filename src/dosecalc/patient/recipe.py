@@ -65,11 +65,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dosecalc.data import toml_tables as toml
 from dosecalc.data.machines import load_machine, point_source_machine
 from dosecalc.data.spectra import load_spectrum, monoenergetic
 from dosecalc.errors import InputError
 from dosecalc.model import Beam, ControlPoint, Grid, Machine, PatientPosition, Phantom, Plan
-from dosecalc.patient import _toml as toml
 from dosecalc.patient._recipe_solids import read_filling, read_grid, read_solid
 from dosecalc.patient.solids import Filling, Solid, fill_solids
 

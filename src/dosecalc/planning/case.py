@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from dosecalc.data.hu_curves import choose_curve
 from dosecalc.data.machines import load_machine
-from dosecalc.dicom import Case, import_folder
 from dosecalc.errors import InputError
+from dosecalc.io.dicom import Case, import_folder
 from dosecalc.model import CtImage, Machine, PatientPosition, Phantom, Structure, StructureSet
 from dosecalc.patient.coverage import volume_fraction
 from dosecalc.patient.dose_grid import dose_grid
@@ -23,7 +23,7 @@ __all__ = ["FolderChoices", "PlanningCase", "open_case"]
 
 
 class FolderChoices(TypedDict, total=False):
-    """What to take where a folder holds several; see :func:`dosecalc.dicom.import_folder`.
+    """What to take where a folder holds several; see :func:`dosecalc.io.dicom.import_folder`.
 
     `position` is a `PatientPosition` or its name, such as "HFS"; `same_patient` says why files of
     several PatientIDs or names are those of one patient.

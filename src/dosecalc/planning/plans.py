@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from dosecalc.analysis.dvh import Dvh, structure_dvh
 from dosecalc.beam import check_bolus
-from dosecalc.dicom import references_for, write_dose, write_plan
 from dosecalc.engines import collapsed_cone, monte_carlo, pencil_beam
 from dosecalc.errors import InputError
+from dosecalc.io.dicom import references_for, write_dose, write_plan
 from dosecalc.model import Beam, Dose, Plan, Prescription
 from dosecalc.planning.case import PlanningCase
-from dosecalc.report.record import NOT_CHECKED, file_sha256, run_record, to_json
-from dosecalc.report.result import evaluate
-from dosecalc.report.seal import sealed
-from dosecalc.verify.beam_hits import beam_hits, missing_beams, patient_mask
-from dosecalc.verify.dvh import Dvh, structure_dvh
+from dosecalc.records.record import NOT_CHECKED, file_sha256, run_record, to_json
+from dosecalc.records.result import evaluate
+from dosecalc.records.seal import sealed
+from dosecalc.verification.checks.beam_geometry import beam_hits, missing_beams, patient_mask
 
 __all__ = [
     "PlanDose",

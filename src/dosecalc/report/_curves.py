@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from dosecalc.records.result import Result, StructureResult
 from dosecalc.report.drawn_names import drawn
-from dosecalc.report.result import Result, StructureResult
 
 __all__ = ["draw_dvh", "draw_profiles"]
 

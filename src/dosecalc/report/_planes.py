@@ -12,9 +12,9 @@ from scipy.ndimage import distance_transform_edt
 
 from dosecalc.beam import beam_axes
 from dosecalc.model import Grid
+from dosecalc.records.result import Result, cut
 from dosecalc.report._labels import Labels
 from dosecalc.report.drawn_names import drawn
-from dosecalc.report.result import Result, cut
 
 __all__ = ["Isodose", "draw_planes", "isodoses"]
 

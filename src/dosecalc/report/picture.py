@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dosecalc import __version__
+from dosecalc.records.result import Result
 from dosecalc.report._curves import draw_dvh, draw_profiles
 from dosecalc.report._planes import Isodose, draw_planes, isodoses
 from dosecalc.report.drawn_names import drawn
-from dosecalc.report.result import Result
 
 __all__ = ["draw_result"]
 

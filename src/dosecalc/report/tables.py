@@ -10,10 +10,10 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from dosecalc.report.result import Result
+from dosecalc.records.result import Result
 from dosecalc.text import CELL, NAME, terminal_text
-from dosecalc.verify.agreement import Agreement
-from dosecalc.verify.reference import Extract, ReferenceCase
+from dosecalc.validation.agreement import Agreement
+from dosecalc.validation.cases import Extract, ReferenceCase
 
 __all__ = [
     "Comparison",

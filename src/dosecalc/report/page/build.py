@@ -11,16 +11,16 @@ import hashlib
 from importlib.resources import files
 from pathlib import Path
 
+from dosecalc.messages.findings import Outcome
+from dosecalc.records.record import to_json
 from dosecalc.report.page._html import Html, element, joined, json_block
 from dosecalc.report.page.contents import Contents, Listing, contents_of
 from dosecalc.report.page.histogram import histogram_html
 from dosecalc.report.page.tables import Cell, Table
 from dosecalc.report.page.viewer import bev_html, viewer_data, viewer_html
 from dosecalc.report.page.words import LANGUAGES, Words, load_words
-from dosecalc.report.record import to_json
 from dosecalc.text import name_text
-from dosecalc.verify.outcome import Outcome
-from dosecalc.verify.verification import Verification
+from dosecalc.verification.verification import Verification
 
 __all__ = ["page_text", "write_page"]
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dosecalc import __version__
+from dosecalc.analysis.gamma import GammaResult
+from dosecalc.messages.findings import Finding, Outcome
 from dosecalc.report.page.caveats import gathered
 from dosecalc.report.page.facts import Fact, all_facts, identity
 from dosecalc.report.page.origin import calculated_on, footer_files
 from dosecalc.report.page.tables import Table, all_tables, is_judged
 from dosecalc.report.page.words import Words
-from dosecalc.report.verification_json import gamma_is_capped
 from dosecalc.text import CELL, LINE, shortened, visible
-from dosecalc.verify.gamma import GammaResult
-from dosecalc.verify.outcome import Finding, Outcome
-from dosecalc.verify.verification import Largest, Verification
+from dosecalc.verification.as_values import gamma_is_capped
+from dosecalc.verification.verification import Largest, Verification
 
 __all__ = ["Contents", "Fact", "Listing", "contents_of"]
 

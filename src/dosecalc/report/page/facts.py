@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dosecalc.model import Dose, Plan
 from dosecalc.report.page import origin
 from dosecalc.report.page.words import Words
-from dosecalc.verify.verification import Verification
+from dosecalc.verification.verification import Verification
 
 __all__ = ["Fact", "all_facts", "identity"]
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dosecalc.analysis.dvh import Dvh
 from dosecalc.report.page._html import Html, element
 from dosecalc.report.page.viewer import Drawn, drawn_structures, toggles_html
 from dosecalc.report.page.words import Words
 from dosecalc.text import name_text
-from dosecalc.verify.dvh import Dvh
-from dosecalc.verify.verification import Verification
+from dosecalc.verification.verification import Verification
 
 __all__ = ["LEVELS", "dose_ticks", "histogram_html", "histogram_svg", "marker_place"]
 

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from dosecalc.report.page.words import Words
-from dosecalc.verify.verification import Verification
+from dosecalc.verification.verification import Verification
 
 __all__ = [
     "File",

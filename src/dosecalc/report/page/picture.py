@@ -14,16 +14,16 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dosecalc.analysis.difference import on_grid
 from dosecalc.model import Grid
+from dosecalc.records.result import cut
 from dosecalc.report.drawn_names import drawn
 from dosecalc.report.page.difference_colours import MARK_PERCENT, SCALE_PERCENT, difference_map
 from dosecalc.report.page.histogram import marker_place
 from dosecalc.report.page.viewer import drawn_structures
 from dosecalc.report.page.words import Words
-from dosecalc.report.result import cut
-from dosecalc.verify.difference import on_grid
-from dosecalc.verify.verification import Verification
-from dosecalc.verify.where import patient_voxels
+from dosecalc.verification.verification import Verification
+from dosecalc.verification.where import patient_voxels
 
 __all__ = ["beyond_scale", "draw_comparison"]
 

@@ -16,13 +16,13 @@ from fpdf import FPDF
 from fpdf.enums import TableBordersLayout, WrapMode, XPos, YPos
 from fpdf.fonts import FontFace
 
+from dosecalc.messages.findings import Outcome
 from dosecalc.report._letters import font_file, printed_text
 from dosecalc.report.page.contents import Contents, Fact, Listing, contents_of
 from dosecalc.report.page.picture import draw_comparison
 from dosecalc.report.page.tables import Column, Table
 from dosecalc.report.page.words import Words, load_words
-from dosecalc.verify.outcome import Outcome
-from dosecalc.verify.verification import Verification
+from dosecalc.verification.verification import Verification
 
 __all__ = ["Paper", "column_widths", "pdf_bytes", "write_pdf"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dosecalc.analysis.dvh import Dvh
+from dosecalc.messages.findings import Finding, Outcome
 from dosecalc.model import Dose
+from dosecalc.records.result import value_at
 from dosecalc.report.page.words import Words
-from dosecalc.report.result import value_at
-from dosecalc.verify.dvh import Dvh
-from dosecalc.verify.outcome import Finding, Outcome
-from dosecalc.verify.verification import BeamRow, StructureRow, Verification
+from dosecalc.verification.verification import BeamRow, StructureRow, Verification
 
 __all__ = ["Cell", "Column", "Table", "all_tables", "is_judged"]
 

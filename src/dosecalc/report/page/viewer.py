@@ -16,7 +16,7 @@ from dosecalc.report.page.difference_colours import DIFFERENCE_STOPS, MARK_PERCE
 from dosecalc.report.page.volumes import display_grid, packed_structure, packed_volumes
 from dosecalc.report.page.words import LANGUAGES, Words, load_words
 from dosecalc.text import name_text
-from dosecalc.verify.verification import StructureRow, Verification
+from dosecalc.verification.verification import StructureRow, Verification
 
 __all__ = ["Drawn", "bev_html", "drawn_structures", "toggles_html", "viewer_data", "viewer_html"]
 

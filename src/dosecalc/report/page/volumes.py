@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dosecalc.analysis.difference import on_grid
+from dosecalc.analysis.gamma import GammaResult
 from dosecalc.errors import GeometryError
 from dosecalc.model import Dose, Grid, Structure
 from dosecalc.patient.coverage import volume_fraction
 from dosecalc.patient.resample import crop_to
-from dosecalc.verify.difference import on_grid
-from dosecalc.verify.gamma import GammaResult
-from dosecalc.verify.verification import Verification
-from dosecalc.verify.where import patient_voxels
+from dosecalc.verification.verification import Verification
+from dosecalc.verification.where import patient_voxels
 
 __all__ = ["UNKNOWN", "Display", "display_grid", "packed", "packed_volumes", "unpacked"]
 

@@ -1,0 +1,1 @@
+"""Any dose: gamma, histograms, metrics, differences; no verdict."""

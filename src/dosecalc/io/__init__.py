@@ -1,0 +1,1 @@
+"""Files: DICOM, and doses of other programs."""

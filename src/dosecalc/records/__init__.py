@@ -1,0 +1,1 @@
+"""What was calculated from what: run records, decisions on them, and their reproduction."""

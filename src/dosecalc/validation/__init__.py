@@ -1,0 +1,1 @@
+"""The shipped reference cases, and how well a dose agrees with them."""

@@ -1,0 +1,140 @@
+"""Rules that hold the planning system's dose against the planning system's own plan.
+
+The two come from one program and must agree; where they do not, the dose is not that of this plan,
+of this number of fractions, or of this unit, however well or badly the calculation agrees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dosecalc.messages.findings import Finding, Outcome
+from dosecalc.model import Dose, Plan, Prescription
+from dosecalc.verification.inputs import dose_at
+from dosecalc.verification.tolerances import Tolerances
+from dosecalc.verification.verification import BeamRow, PointRow, StructureRow
+
+__all__ = ["reference_findings"]
+
+_RULE = "reference against plan"
+# A ratio this near to the number of fractions, or to one over it, is no accident.
+_SAME = 0.1
+
+
+def reference_findings(
+    plan: Plan,
+    reference: Dose,
+    rows: Sequence[StructureRow],
+    points: Sequence[PointRow],
+    beams: Sequence[BeamRow],
+    of_files: Mapping[int, float],
+    tolerances: Tolerances,
+) -> list[Finding]:
+    """Compare the reference with the plan's prescription, fractions and beam doses.
+
+    Parameters
+    ----------
+    of_files : mapping of beam number to Gy
+        Doses of one fraction from RTDOSE files of single beams, at each beam's point.
+    """
+    return [
+        *_against_prescriptions(plan, rows, points, tolerances),
+        *_against_stated_sum(plan, reference, tolerances),
+        *_against_stated_beams(beams, of_files, tolerances),
+    ]
+
+
+def _against_prescriptions(
+    plan: Plan,
+    rows: Sequence[StructureRow],
+    points: Sequence[PointRow],
+    tolerances: Tolerances,
+) -> list[Finding]:
+    findings = []
+    for one in plan.prescriptions:
+        if one.kind == "ORGAN_AT_RISK" or one.dose_gy <= 0:
+            continue
+        value, where, same = _reference_for(one, rows, points)
+        if value is None:
+            continue
+        percent = 100 * (value / one.dose_gy - 1)
+        sentence = (
+            f"the reference is {value:.2f} Gy ({where}), the plan prescribes {one.dose_gy:g} Gy "
+            f"({percent:+.1f} %)"
+        )
+        fractions = _as_fractions(value / one.dose_gy, plan.fractions)
+        sentence, judged = sentence + fractions, None
+        if not same and percent < 0 and not fractions:
+            # Fields that share an isocentre at their edge, as in breast, have little dose there.
+            sentence += "; not judged, as the isocentre may lie beside the target"
+            judged = 0.0
+        findings.append(tolerances.limits["prescription"].finding(_RULE, sentence, percent, judged))
+    return findings
+
+
+def _reference_for(
+    one: Prescription, rows: Sequence[StructureRow], points: Sequence[PointRow]
+) -> tuple[float | None, str, bool]:
+    """Return the reference dose of what is prescribed to, or else of the isocentre.
+
+    The last value is whether it is that of what is prescribed to.
+    """
+    row = next((r for r in rows if r.structure.number == one.structure_number), None)
+    if row is not None:
+        if row.reference is None:
+            return None, "", False
+        return row.reference.median_gy, f"median of {row.structure.name}", True
+    stated = next((p for p in points if p.point == one.point), None)
+    point = points[0] if stated is None and points else stated
+    return (None, "", False) if point is None else (point.reference_gy, point.name, bool(stated))
+
+
+def _as_fractions(ratio: float, fractions: int | None) -> str:
+    """Say where a ratio is that of one fraction to all, or of all to one."""
+    if fractions is None or fractions < 2 or ratio <= 0:
+        return ""
+    if abs(ratio * fractions - 1) < _SAME:
+        return "; that is the dose of one fraction"
+    if abs(ratio / fractions - 1) < _SAME:
+        return "; that is the dose times the number of fractions"
+    return ""
+
+
+def _against_stated_sum(plan: Plan, reference: Dose, tolerances: Tolerances) -> list[Finding]:
+    """Compare the reference with the sum of the beam doses that the plan states at one point."""
+    points = {beam.dose_point for beam in plan.beams}
+    stated = [b.prescribed_dose_gy for b in plan.beams if b.prescribed_dose_gy is not None]
+    if len(points) != 1 or len(stated) < len(plan.beams) or plan.fractions is None:
+        return []
+    (point,) = points
+    value = None if point is None else dose_at(reference, point)
+    total = plan.fractions * sum(stated)
+    if value is None or total <= 0:
+        return []
+    percent = 100 * (value / total - 1)
+    sentence = (
+        f"the reference is {value:.2f} Gy at the beams' dose point, the plan states "
+        f"{sum(stated):.3f} Gy x {plan.fractions} fractions = {total:.2f} Gy there "
+        f"({percent:+.1f} %)"
+    )
+    sentence += _as_fractions(value / total, plan.fractions)
+    return [tolerances.limits["reference_beams"].finding(_RULE, sentence, percent)]
+
+
+def _against_stated_beams(
+    beams: Sequence[BeamRow], of_files: Mapping[int, float], tolerances: Tolerances
+) -> list[Finding]:
+    """RTDOSE of single beams against what the plan states; the largest if none is beyond."""
+    findings = []
+    for beam in beams:
+        value = of_files.get(beam.number)
+        if value is None or beam.stated_gy is None or beam.stated_gy <= 0:
+            continue
+        percent = 100 * (value / beam.stated_gy - 1)
+        sentence = (
+            f"beam {beam.number} ({beam.name}): {value:.3f} Gy a fraction in its RTDOSE, the plan "
+            f"states {beam.stated_gy:.3f} Gy ({percent:+.1f} %)"
+        )
+        findings.append(tolerances.limits["reference_beams"].finding(_RULE, sentence, percent))
+    beyond = [one for one in findings if one.outcome != Outcome.PASS]
+    return beyond or sorted(findings, key=lambda one: -abs(one.value or 0.0))[:1]

@@ -1,0 +1,1 @@
+"""The independent check of monitor units from tables (AAPM TG-114)."""
