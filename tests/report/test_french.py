@@ -45,8 +45,8 @@ REFUSED_AND_SAID = (
 )  # fmt: skip
 # Modules whose words are for the terminal or for files, or which only refuse.
 NOT_OF_A_REPORT = (
-    "difference.py", "goals.py", "tolerances.py", "as_values.py", "_banner.py", "_writing.py", "uids.py",
-    "recipe.py", "_recipe_solids.py", "solids.py", "thorax.py",
+    "difference.py", "goals.py", "tolerances.py", "as_values.py", "_banner.py", "_writing.py",
+    "uids.py", "recipe.py", "_recipe_solids.py", "solids.py", "thorax.py",
 )  # fmt: skip
 # Parts of sentences that are looked at as a whole in `COMPOSED`, words of refusals that stop the
 # run, and names of things: they stand in no report by themselves.
@@ -343,7 +343,7 @@ def test_sources_of_the_shipped_limits_are_french() -> None:
 def rules_named() -> set[str]:
     """Names of all rules, as the sources give them to findings."""
     found = set()
-    for path in (PACKAGE / "verify").glob("*.py"):
+    for path in (PACKAGE / "verification").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call) or not node.args:
                 continue
