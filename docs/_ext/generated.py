@@ -27,15 +27,15 @@ ENGINES = ("collapsed-cone", "pencil-beam")
 MODULES = {
     "dosecalc.planning": "Cases, plans, objectives and doses for scripts",
     "dosecalc.model": "The types that everything speaks",
-    "dosecalc.dicom": "DICOM files to and from these types",
+    "dosecalc.io.dicom": "DICOM files to and from these types",
     "dosecalc.patient.recipe": "Phantoms of solids, with a source or a machine",
     "dosecalc.engines.collapsed_cone": "Collapsed cone",
     "dosecalc.engines.pencil_beam": "Pencil beam",
     "dosecalc.engines.monte_carlo": "Monte Carlo",
     "dosecalc.engines.influence": "Dose of beamlets",
-    "dosecalc.verify.gamma": "Gamma index",
-    "dosecalc.verify.dvh": "Dose-volume histograms",
-    "dosecalc.verify.mu_check": "Independent check of monitor units",
+    "dosecalc.analysis.gamma": "Gamma index",
+    "dosecalc.analysis.dvh": "Dose-volume histograms",
+    "dosecalc.verification.mu_check.check": "Independent check of monitor units",
     "dosecalc.errors": "Errors",
 }
 
@@ -159,7 +159,7 @@ def reference_table(cases: list[dict[str, Any]]) -> str:
 
 def reference_figure(path: Path) -> None:
     """Draw the reference curves that are shipped: along the axis, and across the beam."""
-    from dosecalc.verify.reference import CASES, load_extract
+    from dosecalc.validation.cases import CASES, load_extract
 
     mpl.use("Agg")
     plt.rcParams.update({"svg.hashsalt": "dosecalc", "font.size": 9})
