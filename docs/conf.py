@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import dosecalc
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+# Notebooks call the command of this very environment.
+os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
 
 project = "dosecalc"
 author = "The dosecalc contributors"
@@ -23,7 +26,7 @@ extensions = [
     "generated",
     "repository_links",
 ]
-exclude_patterns = ["_build", "_generated/*.md"]
+exclude_patterns = ["_build", "_generated/*.md", "notebooks/*/**"]
 templates_path = ["_templates"]
 
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]

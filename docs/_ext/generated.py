@@ -58,6 +58,15 @@ def write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
 
 
+def command(*words: str) -> str:
+    """Return what a command of dosecalc prints, or end the build with its message."""
+    start = (sys.executable, "-c", "from dosecalc.cli.main import main; main()")
+    done = subprocess.run((*start, *words), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ExtensionError(f"dosecalc {' '.join(words)}: {done.stderr}{done.stdout}")
+    return done.stdout
+
+
 # -- the API ------------------------------------------------------------------------------------
 
 
@@ -109,12 +118,7 @@ def validated(engine: str, kept: Path) -> dict[str, Any]:
     """Return what `dosecalc validate --json` says of an engine, calculated once per sources."""
     path = kept / f"{engine}-{sources_hash()}.json"
     if not path.exists():
-        words = [sys.executable, "-c", "from dosecalc.cli.main import main; main()", "validate"]
-        words += ["--engine", engine, "--json", "--no-progress"]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise ExtensionError(f"dosecalc validate --engine {engine}: {done.stderr}{done.stdout}")
-        write(path, done.stdout)
+        write(path, command("validate", "--engine", engine, "--json", "--no-progress"))
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
@@ -198,6 +202,10 @@ def generate(app: Sphinx, _: Config) -> None:
     write(source / "api.md", api_page())
     write(place / "validation-tables.md", validation_page(Path(app.outdir).parent / "validation"))
     reference_figure(place / "reference-curves.svg")
+    # The patient of all notebooks, which run at the same time.
+    demo = source / "notebooks" / "demo"
+    if not demo.exists():
+        command("demo", "--out", str(demo), "--grid", "6", "--no-progress")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

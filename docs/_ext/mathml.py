@@ -5,6 +5,7 @@ Docutils brings the converter; browsers have drawn MathML themselves since 2023.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from docutils.nodes import SkipNode
@@ -19,8 +20,17 @@ if TYPE_CHECKING:
     from sphinx.writers.html5 import HTML5Translator
 
 
+# The converter sets names of functions close to their arguments.
+_SPACES = (
+    (re.compile(r"(?<=[\w}])\s+(?=\\(?:ln|cos|sin)\b)"), r" \\, "),
+    (re.compile(r"(\\(?:ln|cos|sin)(?:\^\w)?)(?![a-z])\s*(?=[\w\\])(?!\\right)"), r"\1 \\, "),
+)
+
+
 def mathml(tex: str, *, block: bool) -> str:
     """Return the MathML of a formula, or end the build with the formula that has none."""
+    for pattern, spaced in _SPACES:
+        tex = pattern.sub(spaced, tex)
     try:
         return str(tex2mathml(tex, as_block=block))
     except (MathError, SyntaxError) as error:
