@@ -78,10 +78,12 @@ def documented(module: str) -> list[str]:
     return [n for n, o in objects.items() if inspect.isroutine(o) or inspect.isclass(o)]
 
 
-def documented_names(module: str) -> list[str]:
-    """Return the names of a module that the API page lists now."""
-    listed = ("dosecalc",) if documented("dosecalc") else MODULES
-    return documented(module) if module in listed else []
+def listed(module: str) -> list[str]:
+    """Return the names of a module that the API page lists: those of `dosecalc` stand there."""
+    if module != "dosecalc" and module not in MODULES:
+        return []
+    first = () if module == "dosecalc" else documented("dosecalc")
+    return [name for name in documented(module) if name not in first]
 
 
 def listing(module: str) -> str:
@@ -95,16 +97,18 @@ def listing(module: str) -> str:
         "   :nosignatures:",
         "",
     )
-    return "\n".join((*head, *(f"   {name}" for name in documented(module)), "```\n"))
+    return "\n".join((*head, *(f"   {name}" for name in listed(module)), "```\n"))
 
 
 def api_page() -> str:
-    """Return the page of the API: `dosecalc.__all__`, or the modules that are imported today."""
+    """Return the page of the API: what `dosecalc` offers, then what lies in its modules."""
+    parts = [API_HEAD]
     if documented("dosecalc"):
-        return f"{API_HEAD}```python\nimport dosecalc as dc\n```\n\n{listing('dosecalc')}"
-    return API_HEAD + "\n".join(
-        f"## {title}\n\n`{module}`\n\n{listing(module)}" for module, title in MODULES.items()
-    )
+        parts.append(f"## `import dosecalc as dc`\n\n{listing('dosecalc')}")
+    for module, title in MODULES.items():
+        if listed(module):
+            parts.append(f"## {title}\n\n`{module}`\n\n{listing(module)}")
+    return "\n".join(parts)
 
 
 # -- validation ---------------------------------------------------------------------------------
@@ -209,7 +213,7 @@ def generate(app: Sphinx, _: Config) -> None:
     # Pages of names that are gone.
     for stub in (source / "api").glob("*.rst"):
         module, _, name = stub.stem.rpartition(".")
-        if name not in documented_names(module):
+        if name not in listed(module):
             stub.unlink()
     write(place / "validation-tables.md", validation_page(Path(app.outdir).parent / "validation"))
     reference_figure(place / "reference-curves.svg")
