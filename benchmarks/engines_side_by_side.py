@@ -23,15 +23,15 @@ from numpy.typing import NDArray
 
 from dosecalc.analysis.dvh import structure_dvh
 from dosecalc.analysis.gamma import GammaCriteria, gamma_index
-from dosecalc.cli._options import CalcOptions
-from dosecalc.cli._prepare import prepare
-from dosecalc.cli._show import Stages
 from dosecalc.data.machines import load_machine
 from dosecalc.engines import collapsed_cone, monte_carlo
 from dosecalc.errors import GeometryError
 from dosecalc.io.dicom import read_dataset, read_plan
 from dosecalc.model import Dose, Grid, Phantom, Plan, StructureSet
 from dosecalc.patient.solids import Filling, cylinder, fill_solids
+from dosecalc.workflow.prepare import prepare
+from dosecalc.workflow.progress import SilentStages
+from dosecalc.workflow.requests import CalcOptions
 
 SPACING_MM = 2.5
 UNCERTAINTY = 0.01
@@ -47,7 +47,7 @@ def patient_case(folder: Path) -> tuple[Phantom, Plan, StructureSet | None]:
         hu_curve="generic-120kvp",
         body="Patient",
     )
-    ready = prepare(options, Stages(shown=False))
+    ready = prepare(options, SilentStages())
     return ready.phantom, ready.plan, None if ready.case is None else ready.case.structures
 
 

@@ -25,13 +25,14 @@ from typing import Any
 import click
 
 from dosecalc.analysis.dvh import structure_dvh
-from dosecalc.cli._list import COLUMNS, Column, Job, read_list
-from dosecalc.cli._night import Night, Row, run_night
-from dosecalc.cli._options import CalcOptions
 from dosecalc.cli.calc import calc
 from dosecalc.errors import DosecalcError, InputError
 from dosecalc.io.dicom import read_dataset, read_dose_file, read_structures
 from dosecalc.records.record_file import RecordFile
+from dosecalc.text import terminal_text
+from dosecalc.workflow.batch.case_list import COLUMNS, Column, Job, read_list
+from dosecalc.workflow.batch.night import Night, Row, run_night
+from dosecalc.workflow.requests import CalcOptions
 
 LIST_COLUMNS = (Column("engine", "--engine"), *COLUMNS)
 OUTCOMES = {0: "done", 3: "refused", 70: "crashed", 130: "interrupted"}
@@ -97,6 +98,20 @@ def used_file(record: RecordFile, kind: str) -> dict[str, Any]:
 NIGHT = Night("calc", "run.json", OUTCOMES, FIGURES, figures, asked)
 
 
+class Lines:
+    """Prints a line for every case that has ended."""
+
+    def begins(self, name: str) -> None:
+        """Say nothing yet."""
+
+    def stage(self, name: str, stage: str) -> None:
+        """Say nothing of single stages."""
+
+    def ended(self, name: str, said: str) -> None:
+        """Say what came of the case."""
+        print(terminal_text(said), file=sys.stderr)
+
+
 def main() -> int:
     """Read the command line and the list, and run it."""
     parser = argparse.ArgumentParser(
@@ -115,7 +130,7 @@ def main() -> int:
     given = {name: value for name, value in common.items() if value}
     try:
         cases = read_list(words.list, LIST_COLUMNS, given, others=("target",))
-        return run_night(NIGHT, cases, words.out, force=words.force)[0]
+        return run_night(NIGHT, cases, words.out, force=words.force, watcher=Lines())[0]
     except DosecalcError as error:
         print(f"refused: {error}", file=sys.stderr)
         return 3

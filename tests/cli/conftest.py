@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dosecalc.cli._phantom_case import ThoraxPlan, write_thorax_patient
 from dosecalc.cli.main import main
+from dosecalc.planning.demo_patient import ThoraxPlan, write_thorax_patient
 
 COARSE = (
     *("--machine", "generic-6mv", "--hu-curve", "generic-120kvp"),

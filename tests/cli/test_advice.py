@@ -32,38 +32,39 @@ REACHED = {
     "verification/checks/inputs.py": VERIFY,
     "io/dose_files.py": (*DOSES, *VERIFY),
     "records/decisions.py": ("sign",),
-    "cli/_calculate.py": ("calc",),
+    "workflow/calculate.py": ("calc",),
     "cli/_case_options.py": CASE,
-    "cli/_doses.py": DOSES,
-    "cli/_examine.py": VERIFY,
-    "cli/_hits.py": ("calc",),
-    "cli/_inputs.py": ("reproduce",),
-    "cli/_lock.py": ("verify-list",),
-    "cli/_machines.py": CASE,
-    "cli/_night.py": ("verify-list",),
-    "cli/_options.py": CASE,
-    "cli/_output.py": ("calc", "verify"),
-    "cli/_prepare.py": CASE,
-    "cli/_reference.py": VERIFY,
-    "cli/_reproduce.py": ("reproduce",),
+    "cli/_dose_options.py": DOSES,
+    "workflow/batch/process.py": ("verify-list",),
+    "workflow/doses.py": DOSES,
+    "workflow/examine.py": VERIFY,
+    "workflow/beam_hits.py": ("calc",),
+    "workflow/find_inputs.py": ("reproduce",),
+    "workflow/machines.py": CASE,
+    "workflow/batch/night.py": ("verify-list",),
+    "workflow/requests.py": CASE,
+    "workflow/output.py": ("calc", "verify"),
+    "workflow/prepare.py": CASE,
+    "workflow/reference.py": VERIFY,
+    "workflow/reproduce.py": ("reproduce",),
 }
 
 # Options that only some of a shared module's commands have, and why no other command says them.
 ONLY = {
-    ("cli/_night.py", "--progress"): ("verify",),
-    ("cli/_doses.py", "--pass"): ("gamma", "compare"),
-    ("cli/_doses.py", "--fail"): ("gamma", "compare"),
+    ("workflow/batch/night.py", "--progress"): ("verify",),
+    ("cli/_dose_options.py", "--pass"): ("gamma", "compare"),
+    ("cli/_dose_options.py", "--fail"): ("gamma", "compare"),
     # Check that a path is free to write, given by commands that write.
-    ("cli/_doses.py", "--force"): ("gamma", "dvh"),
+    ("workflow/output.py", "--force"): ("gamma", "dvh"),
     # What the demo prints to try next, and what the night calls.
     ("cli/demo.py", "--machine"): ("calc", "verify"),
     ("cli/demo.py", "--hu-curve"): ("calc", "verify"),
     ("cli/demo.py", "--engine"): ("calc",),
     ("cli/demo.py", "--reference"): ("verify",),
     # Checks a value of that option, of the commands that read structures.
-    ("cli/_doses.py", "--plane-spacing"): ("compare", "dvh", *CASE),
+    ("workflow/doses.py", "--plane-spacing"): ("compare", "dvh", *CASE),
     # Of one engine or the other: verify and verify-list have --engines.
-    ("cli/_options.py", "--engine"): ("calc",),
+    ("workflow/requests.py", "--engine"): ("calc",),
 }
 
 
@@ -120,7 +121,7 @@ def test_every_option_that_a_message_names_exists_where_it_is_said() -> None:
     assert seen > 60
 
 
-@pytest.mark.parametrize("package", ["io/dicom", "patient", "cli", "beam"])
+@pytest.mark.parametrize("package", ["io/dicom", "patient", "workflow", "cli", "beam"])
 def test_no_refusal_of_a_command_speaks_python(package: str) -> None:
     """Library errors that a command shows name its options, not arguments of functions."""
     # NumPy's own name; pixels that no command sets; a key of the record's file.

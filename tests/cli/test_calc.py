@@ -13,10 +13,11 @@ import numpy as np
 import pydicom
 import pytest
 
-from dosecalc.cli import _calculate, _water_check
 from dosecalc.cli.main import FAILED, PASSED, REFUSED, main
 from dosecalc.data.hu_curves import load_hu_curve
 from dosecalc.io.dicom import import_folder, read_dose_file, write_plan
+from dosecalc.workflow import calculate as calculating
+from dosecalc.workflow import water_check
 
 RECIPE = """
 name = "small"
@@ -84,7 +85,7 @@ def test_a_recipe_gives_arrays_record_and_picture(recipe_run):
 
 def test_an_earlier_output_is_kept_unless_told_otherwise(recipe_run, capsys, monkeypatch):
     recipe, out = recipe_run
-    monkeypatch.setattr(_calculate, "calculate", lambda *_: pytest.fail("calculated in vain"))
+    monkeypatch.setattr(calculating, "calculate", lambda *_: pytest.fail("calculated in vain"))
     assert main(["calc", str(recipe), "--out", str(out), "--no-progress"]) == REFUSED
     assert "--force" in capsys.readouterr().err
 
@@ -187,7 +188,7 @@ def test_validation_holds_water_of_a_ct_against_that_of_a_recipe(capsys, monkeyp
     assert water["ct_gy"] == pytest.approx(1.0, abs=0.01)
     right = load_hu_curve("water-equivalent-phantom")
     tissue = replace(right, materials="tissue")
-    monkeypatch.setattr(_water_check, "load_hu_curve", lambda _: tissue)
+    monkeypatch.setattr(water_check, "load_hu_curve", lambda _: tissue)
     assert main(words) == FAILED
     assert "NOT OK" in capsys.readouterr().out
 

@@ -13,14 +13,13 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from dosecalc.cli._examine import VerifyOptions
-from dosecalc.cli._options import CalcOptions
-from dosecalc.cli._prepare import prepare
-from dosecalc.cli._show import Stages
 from dosecalc.cli.main import main
 from dosecalc.errors import DosecalcError, InputError
 from dosecalc.model import PatientPosition
 from dosecalc.planning import open_case
+from dosecalc.workflow.prepare import prepare
+from dosecalc.workflow.progress import SilentStages
+from dosecalc.workflow.requests import CalcOptions, VerifyOptions
 
 REFUSED = 3
 MACHINE = ("generic-6mv",)
@@ -139,7 +138,7 @@ def test_the_option_that_the_advice_names_is_there_and_helps(
 def test_the_chosen_fraction_group_is_calculated(folder: Path) -> None:
     several_groups(folder)
     options = CalcOptions(folder, machines=MACHINE, inside="water", grid_mm=10.0, fraction_group=2)
-    prepared = prepare(options, Stages(shown=False))
+    prepared = prepare(options, SilentStages())
     assert prepared.plan.fractions == 5
     assert prepared.choices["fraction_group"] == 2
     assert any("fraction group 2 of 1, 2 read" in note for note in prepared.notes)
@@ -150,7 +149,7 @@ def test_a_beam_left_out_is_in_notes_and_record(folder: Path) -> None:
     options = CalcOptions(
         folder, machines=MACHINE, inside="water", grid_mm=10.0, without_beams=(9,)
     )
-    prepared = prepare(options, Stages(shown=False))
+    prepared = prepare(options, SilentStages())
     assert [beam.number for beam in prepared.plan.beams] == [1]
     assert prepared.choices["without_beams"] == [{"number": 9, "name": "CBCT", "mu": None}]
     assert any("beam 9 (CBCT): left out as asked" in note for note in prepared.notes)
@@ -163,8 +162,8 @@ def test_a_number_of_fractions_that_the_plan_lacks_is_given(folder: Path) -> Non
     )
     words = {"machines": MACHINE, "inside": "water", "grid_mm": 10.0}
     with pytest.raises(InputError, match="--fractions N"):
-        prepare(CalcOptions(folder, **words), Stages(shown=False))
-    prepared = prepare(CalcOptions(folder, fractions=7, **words), Stages(shown=False))
+        prepare(CalcOptions(folder, **words), SilentStages())
+    prepared = prepare(CalcOptions(folder, fractions=7, **words), SilentStages())
     assert prepared.plan.fractions == 7
     assert any("7 as asked" in note for note in prepared.notes)
 
@@ -172,7 +171,7 @@ def test_a_number_of_fractions_that_the_plan_lacks_is_given(folder: Path) -> Non
 def test_other_fractions_than_the_plan_says_are_refused(folder: Path) -> None:
     options = CalcOptions(folder, machines=MACHINE, inside="water", fractions=7)
     with pytest.raises(InputError, match=r"--fractions 7, but the plan says 30"):
-        prepare(options, Stages(shown=False))
+        prepare(options, SilentStages())
 
 
 def with_bolus(*numbers: int) -> Callable[[Dataset], None]:
@@ -194,13 +193,13 @@ def test_a_bolus_that_the_plan_names_is_named_by_the_option(folder: Path) -> Non
     change(folder / "RTPLAN.dcm", with_bolus(number))
     words = {"machines": MACHINE, "hu_curve": "generic-120kvp", "grid_mm": 10.0}
     with pytest.raises(InputError, match=rf"bolus ROI {number}, '{name}'; name it with --bolus"):
-        prepare(CalcOptions(folder, **words), Stages(shown=False))
-    prepared = prepare(CalcOptions(folder, bolus=(name,), **words), Stages(shown=False))
+        prepare(CalcOptions(folder, **words), SilentStages())
+    prepared = prepare(CalcOptions(folder, bolus=(name,), **words), SilentStages())
     assert prepared.phantom.bolus == (number,)
     assert prepared.plan.beams[0].bolus == (number,)
     change(folder / "RTPLAN.dcm", with_bolus(99))
     with pytest.raises(InputError, match=r"bolus ROI 99, which the structure set does not have"):
-        prepare(CalcOptions(folder, bolus=(name,), **words), Stages(shown=False))
+        prepare(CalcOptions(folder, bolus=(name,), **words), SilentStages())
 
 
 def test_the_python_entry_chooses_as_well(folder: Path) -> None:

@@ -19,8 +19,9 @@ import pydicom
 import pytest
 from pypdf import PdfReader
 
-from dosecalc.cli._verify import Verified, show_verification
+from dosecalc.cli._show import show_verification
 from dosecalc.cli.main import FAILED, PASSED, REFUSED, REVIEW, main
+from dosecalc.workflow.verify import Verified
 from tests.cli.conftest import COARSE
 from tests.cli.hostile import HOSTILE, formulas, make_hostile, untamed
 from tests.report.verifications import verification

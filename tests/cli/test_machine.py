@@ -18,12 +18,12 @@ import pytest
 from dosecalc.cli import main as module
 from dosecalc.cli._machine import (
     ended_by_signals,
-    group_may_read,
     kept_private,
     let_group_read,
     refusal_of_machine,
 )
 from dosecalc.cli.main import CRASHED, REFUSED, main
+from dosecalc.workflow.batch.process import group_may_read
 
 
 def disk(number: int) -> OSError:

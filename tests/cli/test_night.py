@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
-from dosecalc.cli._list import COLUMNS, CaseList, Column, Job, read_list, same_twice
-from dosecalc.cli._night import LOCK, Night, _in_a_process, refuse_early, run_night
-from dosecalc.cli._options import CalcOptions
-from dosecalc.cli._recorded import options_record
 from dosecalc.errors import InputError
 from dosecalc.records.record import file_sha256, program
 from dosecalc.records.seal import sealed
+from dosecalc.workflow.batch.case_list import COLUMNS, CaseList, Column, Job, read_list, same_twice
+from dosecalc.workflow.batch.night import LOCK, Night, refuse_early, run_night
+from dosecalc.workflow.batch.process import in_a_process
+from dosecalc.workflow.recorded import options_record
+from dosecalc.workflow.requests import CalcOptions
 
 WORDS = {0: "PASS", 1: "FAIL", 2: "REVIEW", 3: "REFUSED", 70: "CRASHED", 130: "INTERRUPTED"}
 LIST_COLUMNS = (*COLUMNS, Column("template", "--template", "file"))
@@ -91,7 +92,17 @@ class Cases:
     def night(self, **ends: int | BaseException) -> int:
         self.ends.update(ends)
         self.ran.clear()
-        return run_night(NIGHT, self.jobs, self.out, force=False, run=self.run)[0]
+        self.told: list[str] = []
+        return run_night(NIGHT, self.jobs, self.out, force=False, run=self.run, watcher=self)[0]
+
+    def begins(self, name: str) -> None:
+        self.told.append(f"{name} begins")
+
+    def stage(self, name: str, stage: str) -> None:
+        self.told.append(f"{name}: {stage}")
+
+    def ended(self, name: str, said: str) -> None:
+        self.told.append(said)
 
     def table(self, name: str = "summary.csv") -> dict[str, dict[str, str]]:
         # With the mark by which spreadsheets know UTF-8.
@@ -132,13 +143,13 @@ def test_what_ends_a_case_is_a_row_and_the_others_go_on(tmp_path: Path) -> None:
     assert not (cases.out / "one.crash.txt").exists()
 
 
-def test_finished_cases_are_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_finished_cases_are_left_alone(tmp_path: Path) -> None:
     cases = Cases(tmp_path, "a", "b")
     assert cases.night(a=1) == 1
     before = cases.table()
     assert cases.night() == 1
     assert cases.ran == []
-    assert "a: FAIL, done before, left alone" in capsys.readouterr().err
+    assert "1 of 2  a: FAIL, done before, left alone" in cases.told
     assert cases.table() == before
     # The table can be lost: what counts is what lies in the folders.
     (cases.out / "summary.csv").unlink()
@@ -238,7 +249,7 @@ def test_a_case_that_went_on_without_its_night_has_its_times(tmp_path: Path) -> 
     assert datetime.fromisoformat(row["finished"]).tzinfo is not None
 
 
-def test_a_fault_in_one_case_is_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_in_one_case_is_its_own(tmp_path: Path) -> None:
     """Neither looking at it, nor running it, nor reading its results ends the night."""
     cases = Cases(tmp_path, "a", "b", "c")
 
@@ -246,8 +257,9 @@ def test_a_fault_in_one_case_is_its_own(tmp_path: Path, capsys: pytest.CaptureFi
         if job.name != "c":
             raise TypeError("'int' object is not iterable")
 
-    assert refuse_early(cases.jobs, look) == ["a", "b"]
-    assert "a will crash, a fault of dosecalc" in capsys.readouterr().err
+    told: list[str] = []
+    assert refuse_early(cases.jobs, look, told.append) == ["a", "b"]
+    assert told[0].startswith("a will crash, a fault of dosecalc")
     assert cases.night(a=TypeError("no such thing")) == 70
     assert cases.ran == ["a", "b", "c"]
     assert cases.table()["a"]["outcome"] == "CRASHED"
@@ -344,14 +356,13 @@ def test_a_file_is_no_folder_of_results(tmp_path: Path) -> None:
     assert cases.out.read_text() == "mine"
 
 
-def test_a_folder_that_is_missing_is_told_before_the_night(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_that_is_missing_is_told_before_the_night(tmp_path: Path) -> None:
     cases = Cases(tmp_path, "a", "b")
     (tmp_path / "patients" / "b" / "RTPLAN.dcm").unlink()
     (tmp_path / "patients" / "b").rmdir()
-    assert refuse_early(cases.jobs, lambda _: None) == ["b"]
-    assert "b will be refused" in capsys.readouterr().err
+    told: list[str] = []
+    assert refuse_early(cases.jobs, lambda _: None, told.append) == ["b"]
+    assert told[0].startswith("b will be refused")
     assert cases.night() == 3
     assert "is not a folder" in cases.table()["b"]["error"]
 
@@ -367,7 +378,7 @@ def test_another_table_is_not_replaced(tmp_path: Path) -> None:
 
 def test_a_case_runs_in_a_process_of_its_own() -> None:
     said: list[str] = []
-    code, told = _in_a_process(["info", "/nowhere"], said.append)
+    code, told = in_a_process(["info", "/nowhere"], said.append)
     assert code == 3
     assert "refused: /nowhere" in told
     assert said[-1].startswith("refused: ")

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from dosecalc.cli._machines import machines_for
-from dosecalc.cli._options import CalcOptions, parse_override
 from dosecalc.cli.main import REFUSED, main
 from dosecalc.errors import InputError
 from dosecalc.model import Beam, ControlPoint, PatientPosition, Plan
 from dosecalc.patient.overrides import Override
+from dosecalc.workflow.machines import machines_for
+from dosecalc.workflow.requests import CalcOptions, parse_override
 
 
 def plan(*qualities: tuple[float, str]) -> Plan:

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from dosecalc.cli import _output
-from dosecalc.cli._output import check_output, output_folder, refuse_over_inputs, swap
 from dosecalc.errors import InputError
+from dosecalc.workflow import output
+from dosecalc.workflow.output import check_output, output_folder, refuse_over_inputs, swap
 
 
 def write(out, *, force=False, text="new"):
@@ -99,7 +99,7 @@ def test_a_folder_that_holds_an_input_is_never_replaced(tmp_path):
 WRITES_AND_IS_KILLED = """
 import os, shutil, sys
 from pathlib import Path
-from dosecalc.cli import _output
+from dosecalc.workflow import output
 
 place, moment = Path(sys.argv[1]), sys.argv[2]
 renamed = []
@@ -114,11 +114,11 @@ def kill_after_the_first(one, other):
     renamed.append(rename(one, other))
 
 if moment == "between the renames":
-    _output.swap = lambda *_: False
+    output.swap = lambda *_: False
     Path.rename = kill_after_the_first
 if moment == "after the exchange":
     shutil.rmtree = lambda path, **_: killed() if Path(path).exists() else None
-with _output.output_folder(place, force=True) as folder:
+with output.output_folder(place, force=True) as folder:
     (folder / "run.json").write_text("new")
     if moment == "while it writes":
         killed()
@@ -163,7 +163,7 @@ def swappable(place):
 
 
 def test_without_an_exchange_it_is_two_renames(tmp_path, monkeypatch):
-    monkeypatch.setattr(_output, "swap", lambda *_: False)
+    monkeypatch.setattr(output, "swap", lambda *_: False)
     write(tmp_path / "out", text="old")
     write(tmp_path / "out", force=True)
     assert (tmp_path / "out" / "run.json").read_text() == "new"

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from dosecalc.beam import beam_axes
-from dosecalc.cli._phantom_case import ThoraxPlan, write_thorax_patient
 from dosecalc.data.machines import load_machine
 from dosecalc.errors import InputError
 from dosecalc.io.dicom import import_folder
 from dosecalc.model import PatientPosition
 from dosecalc.patient.thorax import TARGET, TARGET_CENTRE, thorax_structures
+from dosecalc.planning.demo_patient import ThoraxPlan, write_thorax_patient
 from dosecalc.planning.shaping import conformal_beam
 
 

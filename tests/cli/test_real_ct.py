@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dosecalc.cli import _calculate
 from dosecalc.cli.main import PASSED, main
 from dosecalc.io.dicom import import_folder, read_dose_file
 from dosecalc.model import Dose
+from dosecalc.workflow import calculate as calculating
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "four_field_plan.py"
 
@@ -26,13 +26,13 @@ def test_four_fields_on_a_thorax(
     monkeypatch.setattr(sys, "argv", arguments)
     runpy.run_path(str(EXAMPLE), run_name="__main__")
     written: list[Dose] = []
-    original = _calculate.write_dose
+    original = calculating.write_dose
 
     def remember(dose: Dose, *others: object, **named: object) -> Path:
         written.append(dose)
         return original(dose, *others, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(_calculate, "write_dose", remember)
+    monkeypatch.setattr(calculating, "write_dose", remember)
     options = ["--machine", "generic-6mv", "--hu-curve", "generic-120kvp", "--body", "Patient"]
     code = main(["calc", str(patient), *options, "--grid", "6", "--out", str(out), "--no-progress"])
     assert code == PASSED

@@ -9,13 +9,13 @@ import numpy as np
 import pydicom
 import pytest
 
-from dosecalc.cli._reference import Reading, find_reference
 from dosecalc.errors import InputError
 from dosecalc.io.dicom import DoseReferences, Subject, import_folder, write_dose, write_plan
 from dosecalc.io.dose_files import write_npz_dose
 from dosecalc.messages.findings import Outcome
 from dosecalc.model import Beam, ControlPoint, Dose, Grid, PatientPosition, Plan
 from dosecalc.report.page.words import load_words
+from dosecalc.workflow.reference import Reading, find_reference
 
 SUBJECT = Subject("P1", "Reference^Test", "1.2.3")
 GRID = Grid(shape=(3, 4, 5), spacing=(4.0, 5.0, 3.0), origin=(-8.0, -7.5, 0.0))

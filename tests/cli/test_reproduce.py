@@ -12,14 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dosecalc.cli import _reproduce
-from dosecalc.cli._examine import VerifyOptions
-from dosecalc.cli._inputs import Found, find_inputs
-from dosecalc.cli._options import CalcOptions
-from dosecalc.cli._recorded import recorded_options
-from dosecalc.cli._repeated import repeat_of_files, repeat_of_values
-from dosecalc.cli._show import Stages
-from dosecalc.cli._verify import verify_case
 from dosecalc.cli.main import FAILED, INTERRUPTED, PASSED, REFUSED, REVIEW, main
 from dosecalc.errors import InputError
 from dosecalc.patient.overrides import Override
@@ -28,6 +20,13 @@ from dosecalc.records.record_file import RecordFile, open_record
 from dosecalc.records.repeated_values import SAME
 from dosecalc.records.seal import sealed
 from dosecalc.verification.verification import Verification
+from dosecalc.workflow import reproduce as reproducing
+from dosecalc.workflow.find_inputs import Found, find_inputs
+from dosecalc.workflow.progress import SilentStages
+from dosecalc.workflow.recorded import recorded_options
+from dosecalc.workflow.repeated import repeat_of_files, repeat_of_values
+from dosecalc.workflow.requests import CalcOptions, VerifyOptions
+from dosecalc.workflow.verify import verify_case
 from tests.cli.conftest import COARSE
 
 RECIPE = "water-6mv-10x10"
@@ -360,7 +359,7 @@ def done_again(verified: Path, tmp_path_factory: pytest.TempPathFactory) -> Agai
     found = find_inputs(record, recorded_options(record), None, place / "staging")
     (place / "new").mkdir()
     assert isinstance(found.options, VerifyOptions)
-    made = verify_case(found.options, place / "new", Stages(shown=False))
+    made = verify_case(found.options, place / "new", SilentStages())
     return found, open_record(place / "new"), made.verification
 
 
@@ -561,7 +560,7 @@ def test_a_killed_repetition_leaves_nothing(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_reproduce, "verify_case", killed)
+    monkeypatch.setattr(reproducing, "verify_case", killed)
     assert again(verified, "--out", tmp_path / "new") == INTERRUPTED
     assert list(tmp_path.iterdir()) == []
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from dosecalc.cli._output import check_output
 from dosecalc.cli.main import FAILED, PASSED, REFUSED, REVIEW, main
 from dosecalc.errors import InputError
 from dosecalc.messages.findings import Finding, Outcome
@@ -23,6 +22,7 @@ from dosecalc.records.one_writer import one_writer
 from dosecalc.records.record import file_sha256
 from dosecalc.records.seal import sealed
 from dosecalc.report.page.build import page_text
+from dosecalc.workflow.output import check_output
 from tests.report import verifications
 
 WHO = ("--name", "A. Physicist", "--role", "medical physicist")

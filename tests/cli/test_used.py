@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dosecalc.cli._examine import used_structures
-from dosecalc.cli._options import CalcOptions
 from dosecalc.model import Contour, Structure, StructureSet
 from dosecalc.patient.overrides import Override
 from dosecalc.verification.checks.inputs import input_findings, unused_structures
+from dosecalc.workflow.examine import used_structures
+from dosecalc.workflow.requests import CalcOptions
 
 SQUARE = Contour(0.0, np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]))
 DRAWN = StructureSet(

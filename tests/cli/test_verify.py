@@ -201,9 +201,9 @@ def test_a_run_that_is_ended_leaves_nothing(patient: Patient, tmp_path: Path) ->
     """Ended by a scheduler while it writes the report, the last and longest chance of a verdict."""
     out = tmp_path / "night" / "out"
     code = (
-        "import os, signal, sys; from dosecalc.cli import _verify;"
+        "import os, signal, sys; from dosecalc.workflow import verify;"
         "from dosecalc.cli.main import main;"
-        "_verify.write_pdf = lambda *_: os.kill(os.getpid(), signal.SIGTERM);"
+        "verify.write_pdf = lambda *_: os.kill(os.getpid(), signal.SIGTERM);"
         "sys.exit(main(sys.argv[1:]))"
     )
     words = [*OPTIONS[:-5], "--grid", "10", "--directions", "48", "--no-progress"]

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from dosecalc.analysis.dvh import structure_dvh
-from dosecalc.cli._phantom_case import ThoraxPlan, write_thorax_patient
 from dosecalc.io.dicom import import_folder, read_dataset, read_dose_file, read_plan
 from dosecalc.patient.coverage import centroid
+from dosecalc.planning.demo_patient import ThoraxPlan, write_thorax_patient
 from tests.outside import absent
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

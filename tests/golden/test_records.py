@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from dosecalc.cli._phantom_case import ThoraxPlan, write_thorax_patient
 from dosecalc.cli.main import PASSED, REFUSED, main
+from dosecalc.planning.demo_patient import ThoraxPlan, write_thorax_patient
 from tests.golden.files import HOW_TO_UPDATE, NOT_FUSED, RECORDS, fused
 from tests.golden.records import normalised, page_text, text_difference, value_differences
 

@@ -10,7 +10,6 @@ import numpy as np
 import pydicom
 import pytest
 
-from dosecalc.cli._phantom_case import ThoraxPlan, write_thorax_patient
 from dosecalc.engines import pencil_beam
 from dosecalc.errors import InputError
 from dosecalc.io.dicom import import_folder, read_dose_file
@@ -29,6 +28,7 @@ from dosecalc.planning import (
     save,
     scaled,
 )
+from dosecalc.planning.demo_patient import ThoraxPlan, write_thorax_patient
 
 
 @pytest.fixture(scope="module")

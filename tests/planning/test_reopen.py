@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from dosecalc.beam.beamlets import contour_points, target_beamlets
-from dosecalc.cli._phantom_case import ThoraxPlan, write_thorax_patient
 from dosecalc.engines.monte_carlo import MonteCarloSettings
 from dosecalc.io.dicom import read_dose_file
 from dosecalc.model import Beam, Dose, PatientPosition, Plan
@@ -30,6 +29,7 @@ from dosecalc.planning import (
     save,
     step_and_shoot,
 )
+from dosecalc.planning.demo_patient import ThoraxPlan, write_thorax_patient
 from tests.outside import program
 
 GRID_MM = 8.0

@@ -19,10 +19,6 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from dosecalc.analysis.dvh import structure_dvh
-from dosecalc.cli._options import CalcOptions
-from dosecalc.cli._phantom_case import ThoraxPlan, write_thorax_patient
-from dosecalc.cli._prepare import prepare
-from dosecalc.cli._show import Stages
 from dosecalc.data.machines import load_machine
 from dosecalc.engines import collapsed_cone
 from dosecalc.io.dicom import (
@@ -41,7 +37,11 @@ from dosecalc.model import (
     Structure,
 )
 from dosecalc.planning import conformal_beam
+from dosecalc.planning.demo_patient import ThoraxPlan, write_thorax_patient
 from dosecalc.verification.inputs import beam_point, dose_at
+from dosecalc.workflow.prepare import prepare
+from dosecalc.workflow.progress import SilentStages
+from dosecalc.workflow.requests import CalcOptions
 
 __all__ = ["Patient", "arc_patient", "edit", "lung_patient", "replace_file", "thorax_patient"]
 
@@ -228,7 +228,7 @@ def _with_dose(folder: Path, plan: Plan, words: dict[str, Any], *, fine_mm: floa
     subject = import_folder(folder, incomplete_ok=True).subject
     write_plan(plan, folder / PLAN, subject=subject)
     options = CalcOptions.from_words(path=folder, **(words | {"grid_mm": fine_mm}))
-    ready = prepare(options, Stages(shown=False))
+    ready = prepare(options, SilentStages())
     doses = {}
     for beam in ready.plan.beams:
         alone = replace(ready.plan, beams=(beam,))

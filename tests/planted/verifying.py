@@ -14,17 +14,17 @@ from pathlib import Path
 import pytest
 
 from dosecalc.analysis.dvh import Dvh, structure_dvh
-from dosecalc.cli import _examine
-from dosecalc.cli._examine import VerifyOptions, examine
-from dosecalc.cli._options import CalcOptions
-from dosecalc.cli._prepare import Prepared
-from dosecalc.cli._show import Stages
 from dosecalc.errors import DosecalcError
 from dosecalc.messages.findings import Outcome
 from dosecalc.model import Dose
 from dosecalc.verification import rows
 from dosecalc.verification.inputs import Evidence
 from dosecalc.verification.verification import Verification
+from dosecalc.workflow import examine as examining
+from dosecalc.workflow.examine import examine
+from dosecalc.workflow.prepare import Prepared
+from dosecalc.workflow.progress import SilentStages
+from dosecalc.workflow.requests import CalcOptions, VerifyOptions
 from tests.planted.errors import Planted
 from tests.planted.patients import Patient
 
@@ -35,9 +35,9 @@ __all__ = ["calculated_once", "evidence_of", "planted_in", "spoken", "verified"]
 def calculated_once() -> Iterator[None]:
     """Errors that leave plan and patient as they are get the dose that was calculated before."""
     known: dict[bytes, object] = {}
-    original = _examine._calculated
+    original = examining._calculated
 
-    def remembered(prepared: Prepared, options: CalcOptions, stages: Stages) -> object:
+    def remembered(prepared: Prepared, options: CalcOptions, stages: SilentStages) -> object:
         phantom, plan = prepared.phantom, prepared.plan
         given = (plan.beams, plan.position, plan.fractions, phantom.grid, _anywhere(options))
         digest = hashlib.sha256(pickle.dumps(given))
@@ -59,7 +59,7 @@ def calculated_once() -> Iterator[None]:
         return histograms[key][0]  # type: ignore[return-value]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_examine, "_calculated", remembered)
+        patch.setattr(examining, "_calculated", remembered)
         patch.setattr(rows, "structure_dvh", histogram)
         yield
 
@@ -70,7 +70,7 @@ def _anywhere(options: CalcOptions) -> CalcOptions:
 
 
 def verified(folder: Path, words: dict[str, object]) -> Verification:
-    return examine(VerifyOptions.from_words(path=folder, **words), Stages(shown=False))[1]  # type: ignore[arg-type]
+    return examine(VerifyOptions.from_words(path=folder, **words), SilentStages())[1]  # type: ignore[arg-type]
 
 
 def evidence_of(patient: Patient) -> Evidence:
@@ -85,7 +85,7 @@ def evidence_of(patient: Patient) -> Evidence:
         raise EnoughError
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(EnoughError):
-        patch.setattr(_examine, "judge", keep)
+        patch.setattr(examining, "judge", keep)
         verified(patient.folder, patient.words)
     return caught[0]
 

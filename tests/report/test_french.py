@@ -34,8 +34,8 @@ PACKAGE = Path(dosecalc.__file__).parent
 SAID = (
     "analysis/*.py", "verification/**/*.py", "patient/*.py", "beam/validity.py",
     "engines/pencil_beam.py", "engines/collapsed_cone.py", "engines/monte_carlo.py",
-    "io/dicom/*.py", "cli/_reference.py",
-    "cli/_examine.py", "cli/_prepare.py",
+    "io/dicom/*.py", "workflow/reference.py",
+    "workflow/examine.py", "workflow/prepare.py",
 )  # fmt: skip
 # What these refuse becomes a remark, or the reason why a part was left out.
 REFUSED_AND_SAID = (

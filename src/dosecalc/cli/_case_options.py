@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dosecalc.cli._doses import measure
+from dosecalc.cli._dose_options import measure
 
 __all__ = ["case_options", "folder_options", "percent", "reference_options"]
 

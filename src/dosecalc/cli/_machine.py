@@ -13,20 +13,14 @@ from types import FrameType
 from typing import NoReturn
 
 __all__ = [
-    "GROUP_READABLE",
     "ended_by_signals",
-    "group_may_read",
     "kept_private",
     "let_group_read",
     "refusal_of_machine",
     "silence",
 ]
 
-GROUP_READABLE = "DOSECALC_GROUP_READABLE"
-"""Variable of the environment that lets the group read what is written."""
-
 _OWNER_ONLY, _OWNER_AND_GROUP = 0o077, 0o027
-_GROUP_READS = 0o040
 
 # What the system says of itself, not of the program: each with what to do about it.
 _FULL = "free space there and run it again"
@@ -91,13 +85,6 @@ def kept_private() -> Iterator[None]:
 def let_group_read() -> None:
     """Let the owner's group read what is written from here on."""
     os.umask(_OWNER_AND_GROUP)
-
-
-def group_may_read() -> bool:
-    """Whether the group may read what is written now."""
-    mask = os.umask(_OWNER_ONLY)
-    os.umask(mask)
-    return not mask & _GROUP_READS
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -13,15 +13,16 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dosecalc.cli._say import printing, say, say_heading, say_json, show
 from dosecalc.records.seal import SEAL
-from dosecalc.report.tables import dose_table, fact_table, structure_table
-from dosecalc.text import NAME, terminal_text
+from dosecalc.report.tables import TextTable, dose_table, fact_table, structure_table
+from dosecalc.text import NAME, name_text, terminal_text
+from dosecalc.workflow.progress import Advance
 
 if TYPE_CHECKING:
-    from dosecalc.cli._calculate import Outcome
+    from dosecalc.verification.verification import Verification
+    from dosecalc.workflow.calculate import Outcome
+    from dosecalc.workflow.verify import Verified
 
-__all__ = ["Stages", "show_outcome"]
-
-Advance = Callable[[str, int, int], None]
+__all__ = ["Stages", "show_outcome", "show_verification"]
 
 
 class Stages:
@@ -110,3 +111,39 @@ def _print_list(title: str, lines: Sequence[str]) -> None:
     say_heading(title)
     for line in lines:
         say(f"- {line}")
+
+
+def show_verification(outcome: Verified, *, as_json: bool) -> None:
+    """Print verdict, rules and what was not checked."""
+    with printing(outcome.folder):
+        if as_json:
+            say_json(outcome.values)
+            return
+        found = outcome.verification
+        show(_rules_table(found))
+        if any(one.rule == "single beam" and one.outcome for one in found.findings):
+            say(
+                "single beam: what would have to be changed in the calculated beam to fit the "
+                "reference; an error in the plan has the opposite sign"
+            )
+        say_heading("not checked")
+        for line in found.not_checked:
+            say(f"- {line}")
+        say()
+        say(
+            f"The program reports; a named person decides. {outcome.folder}/: report.html, "
+            "report.pdf, verification.json, RTDOSE.dcm"
+        )
+        say(f"Seal of verification.json, to be noted elsewhere: {outcome.values[SEAL][:16]}")
+
+
+def _rules_table(found: Verification) -> TextTable:
+    """Lay out the findings, the worst first, under the verdict."""
+    # One line of a narrow terminal, so that no line begins with what a file made of its label.
+    table = TextTable(f"{name_text(found.label)}: {found.outcome.name}")
+    table.head("outcome", "rule", "what was found", "review", "fail")
+    for one in sorted(found.findings, key=lambda f: -f.outcome):
+        limits = ("" if v is None else f"{v:g} {one.unit}" for v in (one.review, one.fail))
+        name = one.outcome.name if one.outcome else "pass" if one.judged else "shown"
+        table.put(name, one.rule, one.sentence, *limits)
+    return table

@@ -41,9 +41,9 @@ def calc(as_json: bool, progress: bool, **options: Any) -> int:
     name of a shipped one. Writes RTDOSE.dcm in Gy for a patient, dose.npz for a recipe, with
     run.json (what was calculated from what) and picture.png.
     """
-    from dosecalc.cli._calculate import calculate_into
-    from dosecalc.cli._options import CalcOptions
     from dosecalc.cli._show import Stages, show_outcome
+    from dosecalc.workflow.calculate import calculate_into
+    from dosecalc.workflow.requests import CalcOptions
 
     request = CalcOptions.from_words(**options)
     with Stages(shown=progress) as stages:

@@ -8,23 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dosecalc.cli._doses import (
+from dosecalc.cli._dose_options import (
     GAMMA_LIMITS_SOURCE,
     dose_options,
     gamma_options,
     gamma_outcome,
     plane_spacing_option,
     print_notes,
-    read_any_dose,
-    read_structure_file,
-    refuse_strangers,
-    structure_notes,
 )
 
 if TYPE_CHECKING:
     from dosecalc.analysis.difference import DoseDifference
-    from dosecalc.cli._doses import NamedDose, NamedStructures
     from dosecalc.cli.dvh import StructureDvh
+    from dosecalc.workflow.doses import NamedDose, NamedStructures
 
 __all__ = ["compare"]
 
@@ -69,6 +65,12 @@ def compare(
     from dosecalc.analysis.gamma import gamma_index
     from dosecalc.cli.gamma import gamma_criteria
     from dosecalc.errors import InputError
+    from dosecalc.workflow.doses import (
+        read_any_dose,
+        read_structure_file,
+        refuse_strangers,
+        structure_notes,
+    )
 
     if names and structures is None:
         raise InputError("--structure: only with --structures, the file they are in")

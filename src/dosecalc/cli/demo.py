@@ -40,12 +40,12 @@ def demo(out: Path, noise: bool, grid_mm: float, force: bool, progress: bool, as
     """
     from dataclasses import replace
 
-    from dosecalc.cli._calculate import calculate
-    from dosecalc.cli._options import CalcOptions
-    from dosecalc.cli._output import output_folder
-    from dosecalc.cli._phantom_case import write_thorax_patient
     from dosecalc.cli._say import say
     from dosecalc.cli._show import Stages, show_outcome
+    from dosecalc.planning.demo_patient import write_thorax_patient
+    from dosecalc.workflow.calculate import calculate
+    from dosecalc.workflow.output import output_folder
+    from dosecalc.workflow.requests import CalcOptions
 
     with Stages(shown=progress) as stages, output_folder(out, force=force) as place:
         with stages.stage("building the thorax and writing it as DICOM"):

@@ -9,24 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dosecalc.cli._doses import (
-    check_file,
-    dose_options,
-    measure,
-    plane_spacing_option,
-    print_notes,
-    read_any_dose,
-    read_structure_file,
-    refuse_strangers,
-    structure_notes,
-    write_file,
-)
+from dosecalc.cli._dose_options import dose_options, measure, plane_spacing_option, print_notes
 
 if TYPE_CHECKING:
     from dosecalc.analysis.dvh import Dvh
     from dosecalc.analysis.metrics import PlanIndices
-    from dosecalc.cli._doses import NamedStructures
     from dosecalc.model import Dose, Structure
+    from dosecalc.workflow.doses import NamedStructures
 
 __all__ = ["StructureDvh", "chosen_structures", "dvh", "dvh_of", "dvh_record", "volume_text"]
 
@@ -107,6 +96,13 @@ def dvh(
     """
     from dosecalc.analysis.metrics import plan_indices
     from dosecalc.errors import InputError
+    from dosecalc.workflow.doses import (
+        read_any_dose,
+        read_structure_file,
+        refuse_strangers,
+        structure_notes,
+    )
+    from dosecalc.workflow.output import check_file, write_file
 
     if (targets or body) and prescription is None:
         raise InputError("--target and --body: only with --prescription")

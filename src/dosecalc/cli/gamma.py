@@ -7,16 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dosecalc.cli._doses import (
+from dosecalc.cli._dose_options import (
     GAMMA_LIMITS_SOURCE,
-    check_file,
     dose_options,
     gamma_options,
     gamma_outcome,
     print_notes,
-    read_any_dose,
-    refuse_strangers,
-    write_file,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +56,8 @@ def gamma(
     deceives: see 'dosecalc compare' for differences and histograms too.
     """
     from dosecalc.analysis.gamma import gamma_index
+    from dosecalc.workflow.doses import read_any_dose, refuse_strangers
+    from dosecalc.workflow.output import check_file, write_file
 
     gamma_outcome(100.0, pass_from, fail_below)
     check_file(out, force=force)

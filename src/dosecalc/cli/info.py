@@ -29,9 +29,9 @@ def info(folder: Path | None, **choices: Any) -> None:
 
 
 def _case(folder: Path, choices: dict[str, Any]) -> list[tuple[str, str]]:
-    from dosecalc.cli._options import CalcOptions
-    from dosecalc.cli._prepare import read_case
     from dosecalc.io.dicom import banner
+    from dosecalc.workflow.prepare import read_case
+    from dosecalc.workflow.requests import CalcOptions
 
     case = read_case(CalcOptions(path=folder, **choices))
     return [(row.topic, row.sentence) for row in banner(case)]

@@ -17,7 +17,6 @@ import click
 
 from dosecalc import __version__
 from dosecalc.cli._machine import (
-    GROUP_READABLE,
     ended_by_signals,
     kept_private,
     let_group_read,
@@ -39,6 +38,7 @@ from dosecalc.cli.verify_list import verify_list
 from dosecalc.cli.warmup import warmup
 from dosecalc.errors import DosecalcError
 from dosecalc.text import log_text, terminal_text
+from dosecalc.workflow.batch.process import GROUP_READABLE
 
 __all__ = ["CRASHED", "FAILED", "INTERRUPTED", "PASSED", "REFUSED", "REVIEW", "main"]
 

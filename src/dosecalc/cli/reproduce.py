@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from dosecalc.cli._reproduce import Reproduction
+    from dosecalc.workflow.reproduce import Reproduction
 
 __all__ = ["reproduce"]
 
@@ -42,9 +42,9 @@ def reproduce(
     value of the record and of its reports is the same. Exit codes: 0 equal, 1 not equal,
     3 refused (an input is missing or altered, or the record does not fit its seal).
     """
-    from dosecalc.cli._reproduce import reproduce as run
     from dosecalc.cli._say import printing, say_json
     from dosecalc.cli._show import Stages
+    from dosecalc.workflow.reproduce import reproduce as run
 
     with Stages(shown=progress) as stages:
         done = run(record, case=case, out=out, force=force, stages=stages)

@@ -9,10 +9,10 @@ import click
 from dosecalc.cli._case_options import percent
 
 if TYPE_CHECKING:
-    from dosecalc.cli._options import CalcOptions
     from dosecalc.cli._show import Stages
-    from dosecalc.cli._water_check import WaterCheck
     from dosecalc.report.tables import Comparison
+    from dosecalc.workflow.requests import CalcOptions
+    from dosecalc.workflow.water_check import WaterCheck
 
 __all__ = ["validate"]
 
@@ -78,8 +78,8 @@ def validate(
     """
     from pathlib import Path
 
-    from dosecalc.cli._options import CalcOptions
     from dosecalc.cli._show import Stages
+    from dosecalc.workflow.requests import CalcOptions
 
     options = CalcOptions(
         path=Path("validate"),
@@ -90,7 +90,7 @@ def validate(
         histories=histories,
         seed=seed,
     )
-    from dosecalc.cli._water_check import check_water
+    from dosecalc.workflow.water_check import check_water
 
     chosen = _chosen(names)
     with Stages(shown=progress) as stages:
@@ -117,11 +117,11 @@ def _compare(short: str, options: CalcOptions, stages: Stages) -> Comparison:
     from dataclasses import replace
     from pathlib import Path
 
-    from dosecalc.cli._engine import calculate_dose
-    from dosecalc.cli._prepare import prepare
     from dosecalc.report.tables import Comparison
     from dosecalc.validation.agreement import compare
     from dosecalc.validation.cases import case_for, load_extract
+    from dosecalc.workflow.engines import calculate_dose
+    from dosecalc.workflow.prepare import prepare
 
     case = case_for(short, options.engine)
     prepared = prepare(replace(options, path=Path(case.recipe)), stages)
@@ -139,9 +139,9 @@ def _show(
 ) -> None:
     from dataclasses import asdict
 
-    from dosecalc.cli._engine import engine_settings
     from dosecalc.cli._say import say, say_json, show
     from dosecalc.report.tables import agreement_table
+    from dosecalc.workflow.engines import engine_settings
 
     settings = asdict(engine_settings(options))
     if as_json:

@@ -56,9 +56,9 @@ def verify(as_json: bool, progress: bool, **options: Any) -> int:
     passes, 1 a rule fails, 2 a physicist has to look, 3 refused. The program reports; a person
     signs (dosecalc sign).
     """
-    from dosecalc.cli._examine import VerifyOptions
-    from dosecalc.cli._show import Stages
-    from dosecalc.cli._verify import show_verification, verify_into
+    from dosecalc.cli._show import Stages, show_verification
+    from dosecalc.workflow.requests import VerifyOptions
+    from dosecalc.workflow.verify import verify_into
 
     request = VerifyOptions.from_words(**options)
     with Stages(shown=progress) as stages:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dosecalc.cli._list import COLUMNS, Column
 from dosecalc.cli._say import say
 from dosecalc.cli.verify import verify
+from dosecalc.workflow.batch.case_list import COLUMNS, Column
 
 if TYPE_CHECKING:
-    from dosecalc.cli._examine import VerifyOptions
-    from dosecalc.cli._list import CaseList, Job
-    from dosecalc.cli._night import Row
     from dosecalc.records.record_file import RecordFile
+    from dosecalc.workflow.batch.case_list import CaseList, Job
+    from dosecalc.workflow.batch.night import Row
+    from dosecalc.workflow.requests import VerifyOptions
 
 __all__ = ["verify_list"]
 
@@ -84,10 +84,11 @@ def verify_list(
     were done with the same options, files and version. Exit code: the worst of all cases (0 pass,
     2 review, 1 fail, 3 refused, else a crash).
     """
-    from dosecalc.cli._list import read_list, same_twice
-    from dosecalc.cli._night import Night, refuse_early, run_night
-    from dosecalc.cli._table import ATTENTION, SUMMARY
+    from dosecalc.cli._night_bar import NightBar
     from dosecalc.errors import InputError
+    from dosecalc.workflow.batch.case_list import read_list, same_twice
+    from dosecalc.workflow.batch.night import Night, refuse_early, run_night
+    from dosecalc.workflow.batch.tables import ATTENTION, SUMMARY
 
     given = {name.removeprefix(_GIVEN): value for name, value in common.items() if value}
     jobs = read_list(cases, _COLUMNS, given)
@@ -96,21 +97,26 @@ def verify_list(
         raise InputError("--out is needed: the folder of the results")
     for line in same_twice(jobs):
         say(f"look again: {line}", err=True)
-    refused = refuse_early(jobs, _read if check else _look)
+    refused = refuse_early(jobs, _read if check else _look, _tell)
     if out is None or check:
         names = f": {', '.join(refused)}" if refused else ""
         say(f"{len(jobs.jobs)} cases were read: {len(refused)} would be refused{names}")
         return _REFUSED if refused else 0
-    code, rows = run_night(night, jobs, out, force=force)
+    with NightBar(len(jobs.jobs)) as bar:
+        code, rows = run_night(night, jobs, out, force=force, watcher=bar)
     _show(jobs, rows)
     say(f"{out / SUMMARY}, {out / ATTENTION}")
     return code
 
 
+def _tell(line: str) -> None:
+    say(line, err=True)
+
+
 def _asked(job: Job) -> VerifyOptions:
     """Read the words as the command itself will."""
-    from dosecalc.cli._examine import VerifyOptions
     from dosecalc.errors import InputError
+    from dosecalc.workflow.requests import VerifyOptions
 
     try:
         words = verify.make_context("verify", [str(job.folder), *job.words]).params
@@ -165,12 +171,12 @@ def _shortened(sentences: Iterable[str]) -> str:
 
 def _look(job: Job) -> VerifyOptions:
     """Load what the options name, which is quick."""
-    from dosecalc.cli._engine import engine_settings
-    from dosecalc.cli._recorded import options_record
     from dosecalc.data.hu_curves import load_hu_curve
     from dosecalc.data.machines import load_machine
     from dosecalc.verification.goals import load_template
     from dosecalc.verification.tolerances import load_tolerances
+    from dosecalc.workflow.engines import engine_settings
+    from dosecalc.workflow.recorded import options_record
 
     options = _asked(job)
     for one in options.calcs:
@@ -189,12 +195,12 @@ def _look(job: Job) -> VerifyOptions:
 
 def _read(job: Job) -> None:
     """Read all of the case, up to where the calculation would begin."""
-    from dosecalc.cli._prepare import prepare
-    from dosecalc.cli._reference import find_reference
-    from dosecalc.cli._show import Stages
+    from dosecalc.workflow.prepare import prepare
+    from dosecalc.workflow.progress import SilentStages
+    from dosecalc.workflow.reference import find_reference
 
     options = _look(job)
-    prepared = prepare(options.calcs[0], Stages(shown=False))
+    prepared = prepare(options.calcs[0], SilentStages())
     said = "can be calculated"
     if prepared.case is not None:
         found = find_reference(

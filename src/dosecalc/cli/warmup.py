@@ -23,14 +23,13 @@ def warmup(progress: bool) -> int:
     from dataclasses import replace
     from pathlib import Path
 
-    from dosecalc.cli._calculate import calculate
-    from dosecalc.cli._examine import VerifyOptions
-    from dosecalc.cli._options import CalcOptions
-    from dosecalc.cli._phantom_case import ThoraxPlan, write_thorax_patient
     from dosecalc.cli._say import say
     from dosecalc.cli._show import Stages
-    from dosecalc.cli._verify import verify_case
-    from dosecalc.cli._warm import calculate_as_scripts, compare_as_scripts, plan_as_scripts
+    from dosecalc.planning.demo_patient import ThoraxPlan, write_thorax_patient
+    from dosecalc.planning.warm import calculate_as_scripts, compare_as_scripts, plan_as_scripts
+    from dosecalc.workflow.calculate import calculate
+    from dosecalc.workflow.requests import CalcOptions, VerifyOptions
+    from dosecalc.workflow.verify import verify_case
 
     start = time.perf_counter()
     one_field = ThoraxPlan(gantry_deg=(0.0,), mu=(100.0,))

@@ -14,8 +14,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from dosecalc.cli._doses import read_any_dose
-from dosecalc.cli._inputs import Found
 from dosecalc.errors import GeometryError
 from dosecalc.records.record_file import RecordFile
 from dosecalc.records.repeated_values import (
@@ -31,6 +29,8 @@ from dosecalc.report.page.build import page_text
 from dosecalc.report.page.printed import pdf_bytes
 from dosecalc.report.page.words import LANGUAGES
 from dosecalc.verification.verification import Verification
+from dosecalc.workflow.doses import read_any_dose
+from dosecalc.workflow.find_inputs import Found
 
 __all__ = [
     "FileRepeat",

@@ -10,14 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dosecalc.cli._examine import VerifyOptions
-from dosecalc.cli._options import CalcOptions
-from dosecalc.cli._prepare import is_recipe
-from dosecalc.cli._recorded import NamedFile, Recorded, places
 from dosecalc.data.hu_curves import is_curve_file, list_hu_curves, load_hu_curve
 from dosecalc.errors import InputError
 from dosecalc.records.record import file_sha256
 from dosecalc.records.record_file import RecordFile
+from dosecalc.workflow.recorded import NamedFile, Recorded, places
+from dosecalc.workflow.requests import CalcOptions, VerifyOptions, is_recipe
 
 __all__ = ["Found", "find_inputs", "unchanged"]
 

@@ -10,22 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from dosecalc import __version__
-from dosecalc.cli._calculate import calculate
-from dosecalc.cli._doses import read_any_dose
-from dosecalc.cli._examine import VerifyOptions
-from dosecalc.cli._inputs import Found, find_inputs
-from dosecalc.cli._output import check_output, output_folder
-from dosecalc.cli._recorded import check_repeatable, recorded_options
-from dosecalc.cli._repeated import (
-    FileRepeat,
-    closeness,
-    repeat_of_files,
-    repeat_of_values,
-    report_language,
-    same_program,
-)
-from dosecalc.cli._show import Stages
-from dosecalc.cli._verify import verify_case
 from dosecalc.errors import GeometryError, InputError
 from dosecalc.records.decisions import problems, read_decisions
 from dosecalc.records.record import to_json
@@ -39,6 +23,22 @@ from dosecalc.records.reproduction import (
     repeat_of_verdict,
 )
 from dosecalc.verification.verification import Verification
+from dosecalc.workflow.calculate import calculate
+from dosecalc.workflow.doses import read_any_dose
+from dosecalc.workflow.find_inputs import Found, find_inputs
+from dosecalc.workflow.output import check_output, output_folder
+from dosecalc.workflow.progress import Stages
+from dosecalc.workflow.recorded import check_repeatable, recorded_options
+from dosecalc.workflow.repeated import (
+    FileRepeat,
+    closeness,
+    repeat_of_files,
+    repeat_of_values,
+    report_language,
+    same_program,
+)
+from dosecalc.workflow.requests import VerifyOptions
+from dosecalc.workflow.verify import verify_case
 
 __all__ = ["Reproduction", "reproduce"]
 

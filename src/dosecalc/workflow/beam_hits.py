@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dosecalc.cli._options import CalcOptions
-from dosecalc.cli._prepare import Prepared
 from dosecalc.errors import InputError
 from dosecalc.model import Dose, Structure
 from dosecalc.verification.checks.beam_geometry import (
@@ -17,6 +15,8 @@ from dosecalc.verification.checks.beam_geometry import (
     patient_mask,
 )
 from dosecalc.verification.rows import kind_of
+from dosecalc.workflow.prepare import Prepared
+from dosecalc.workflow.requests import CalcOptions
 
 __all__ = ["ACCEPT", "hits_of", "refuse_low", "refuse_missing"]
 

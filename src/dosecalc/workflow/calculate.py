@@ -9,13 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from dosecalc.cli._engine import calculate_dose, engine_settings
-from dosecalc.cli._hits import hits_of, refuse_low, refuse_missing
-from dosecalc.cli._options import CalcOptions
-from dosecalc.cli._output import check_output, output_folder, refuse_over_inputs
-from dosecalc.cli._prepare import Prepared, prepare
-from dosecalc.cli._recorded import options_record
-from dosecalc.cli._show import Stages
 from dosecalc.errors import InputError
 from dosecalc.io.dicom import DvhCurve, references_for, write_dose
 from dosecalc.io.dose_files import write_npz_dose
@@ -31,6 +24,13 @@ from dosecalc.records.result import Result, evaluate
 from dosecalc.records.seal import sealed
 from dosecalc.report.picture import draw_result
 from dosecalc.verification.checks.inputs import unused_structures
+from dosecalc.workflow.beam_hits import hits_of, refuse_low, refuse_missing
+from dosecalc.workflow.engines import calculate_dose, engine_settings
+from dosecalc.workflow.output import check_output, output_folder, refuse_over_inputs
+from dosecalc.workflow.prepare import Prepared, prepare
+from dosecalc.workflow.progress import Stages
+from dosecalc.workflow.recorded import options_record
+from dosecalc.workflow.requests import CalcOptions
 
 __all__ = ["Outcome", "calculate", "calculate_into"]
 

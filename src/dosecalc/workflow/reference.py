@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dosecalc.cli._doses import NamedDose, read_any_dose, refuse_strangers
 from dosecalc.errors import DicomError, InputError
 from dosecalc.io.dicom import Case, DoseReferences, Person, identify, read_dose_file
 from dosecalc.messages.findings import Finding, Outcome
@@ -16,6 +15,7 @@ from dosecalc.model import Dose, Plan
 from dosecalc.records.record import file_sha256
 from dosecalc.verification.checks.inputs import doubt_findings
 from dosecalc.verification.inputs import beam_point, dose_at
+from dosecalc.workflow.doses import NamedDose, read_any_dose, refuse_strangers
 
 __all__ = ["Reading", "Reference", "find_reference"]
 

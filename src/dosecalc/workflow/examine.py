@@ -1,22 +1,13 @@
-"""From the options of ``dosecalc verify`` to a judged verification; nothing is written."""
+"""From a request to a judged verification; nothing is written."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import date
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from dosecalc.beam.parts import short_arcs
-from dosecalc.cli._engine import calculate_dose, engine_settings
-from dosecalc.cli._hits import hits_of
-from dosecalc.cli._options import OF_ENGINE, CalcOptions
-from dosecalc.cli._prepare import Prepared, is_recipe, prepare
-from dosecalc.cli._reference import Reading, find_reference
-from dosecalc.cli._show import Stages
 from dosecalc.errors import InputError, OutsideValidityError
 from dosecalc.messages.findings import Finding, Outcome
 from dosecalc.model import Beam, Dose, Plan, StructureSet
@@ -27,110 +18,19 @@ from dosecalc.verification.goals import Template, load_template
 from dosecalc.verification.inputs import Evidence
 from dosecalc.verification.tolerances import Tolerances, load_tolerances
 from dosecalc.verification.verification import Verification
+from dosecalc.workflow.beam_hits import hits_of
+from dosecalc.workflow.engines import calculate_dose, engine_settings
+from dosecalc.workflow.prepare import Prepared, prepare
+from dosecalc.workflow.progress import Stages
+from dosecalc.workflow.reference import find_reference
+from dosecalc.workflow.requests import OF_ENGINE, CalcOptions, VerifyOptions
 
-__all__ = ["VerifyOptions", "examine", "used_structures"]
+__all__ = ["examine", "used_structures"]
 
-_FILES = ("reference", "template", "tolerances")
-# How a .3ddose reference is read; records of earlier versions lack it.
-_READING = ("reference_unit", "reference_axes")
 # Arcs have the direction of their middle for so much of a turn.
 _SHORT_ARC_DEG = 24.0
 # Calculates single beams where the engine asked for calculates the sum only.
 _OF_BEAMS = "collapsed-cone"
-
-
-@dataclass(frozen=True)
-class VerifyOptions:
-    """The options of ``dosecalc verify``; `calcs` holds what each engine is asked to do.
-
-    `on` is the day on which machine models and HU curves must be valid.
-    """
-
-    calcs: tuple[CalcOptions, ...]
-    reference: Path | None = None
-    template: Path | None = None
-    tolerances: Path | None = None
-    reference_unit: str | None = None
-    reference_axes: str = Reading().axes
-    on: date = field(default_factory=date.today)
-    language: str = "en"
-
-    @classmethod
-    def from_words(
-        cls,
-        *,
-        engines: str = "collapsed-cone",
-        reference: Path | None = None,
-        template: Path | None = None,
-        tolerances: Path | None = None,
-        reference_unit: str | None = None,
-        reference_axes: str = Reading().axes,
-        language: str = "en",
-        **words: Any,
-    ) -> VerifyOptions:
-        """Make the options from words as they were typed.
-
-        Raises
-        ------
-        InputError
-            An option has no meaning for any of the engines, or contradicts another.
-        """
-        if is_recipe(Path(words["path"])):
-            raise InputError(f"{words['path']} is a recipe: only a patient's plan is verified")
-        names = tuple(dict.fromkeys(name.strip() for name in engines.split(",")))
-        special = {word for known in OF_ENGINE.values() for word in known}
-        wanted = {word for name in names for word in OF_ENGINE.get(name, ())}
-        useless = [w for w in sorted(special - wanted) if words.get(w) is not None]
-        if useless:
-            raise InputError(f"--{useless[0]}: none of the engines {', '.join(names)} has it")
-        calcs = []
-        for name in names:
-            foreign = special - set(OF_ENGINE.get(name, ()))
-            own = {key: value for key, value in words.items() if key not in foreign}
-            calcs.append(CalcOptions.from_words(engine=name, **own))
-        reading = (reference_unit, reference_axes)
-        return cls(tuple(calcs), reference, template, tolerances, *reading, language=language)
-
-    @property
-    def reading(self) -> Reading:
-        """How numbers and axes of a .3ddose reference are taken."""
-        return Reading(self.reference_unit, self.reference_axes)
-
-    def to_record(self) -> dict[str, Any]:
-        """Return what decides dose and verdict as plain JSON values."""
-        files = {name: getattr(self, name) for name in _FILES}
-        return {
-            "calcs": [one.to_record() for one in self.calcs],
-            **{name: None if path is None else str(path) for name, path in files.items()},
-            **{name: getattr(self, name) for name in _READING},
-            "on": self.on.isoformat(),
-        }
-
-    @classmethod
-    def from_record(cls, values: Mapping[str, Any]) -> VerifyOptions:
-        """Make the options from what `to_record` returned.
-
-        Raises
-        ------
-        InputError
-            The record says what this version does not know, or not what it needs.
-        """
-        known = {"calcs", "on", *_FILES}
-        if set(values) - set(_READING) != known:
-            odd = ", ".join(sorted((set(values) - set(_READING)) ^ known))
-            raise InputError(f"the record's options and those of this version differ in {odd}")
-        reference, template, tolerances = (
-            None if values[name] is None else Path(values[name]) for name in _FILES
-        )
-        return cls(
-            tuple(CalcOptions.from_record(one) for one in values["calcs"]),
-            reference,
-            template,
-            tolerances,
-            reference_unit=values.get("reference_unit"),
-            reference_axes=values.get("reference_axes", Reading().axes),
-            on=date.fromisoformat(values["on"]),
-        )
 
 
 def examine(

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from dosecalc.cli._engine import calculate_dose
-from dosecalc.cli._options import CalcOptions
-from dosecalc.cli._prepare import prepare
-from dosecalc.cli._show import Stages
 from dosecalc.data.hu_curves import load_hu_curve
 from dosecalc.model import CtImage, Grid, PatientPosition, Phantom
 from dosecalc.patient.phantom import phantom_from_ct
 from dosecalc.records.result import value_at
+from dosecalc.workflow.engines import calculate_dose
+from dosecalc.workflow.prepare import prepare
+from dosecalc.workflow.progress import Stages
+from dosecalc.workflow.requests import CalcOptions
 
 __all__ = ["CURVE", "TOLERANCE_PERCENT", "WaterCheck", "check_water"]
 

@@ -1,4 +1,4 @@
-"""Output folders that are there completely or not at all."""
+"""Output folders and files that are there completely or not at all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ctypes
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,16 @@ from dosecalc.errors import InputError
 from dosecalc.records.decisions import DECISIONS_FILE, DECISIONS_LOCK, DECISIONS_NEW
 from dosecalc.records.one_writer import one_writer
 
-__all__ = ["PARTIAL", "check_output", "lock_of", "output_folder", "refuse_over_inputs", "swap"]
+__all__ = [
+    "PARTIAL",
+    "check_file",
+    "check_output",
+    "lock_of",
+    "output_folder",
+    "refuse_over_inputs",
+    "swap",
+    "write_file",
+]
 
 # What the commands write at the top of an output folder; anything else is somebody's own.
 _OURS = frozenset(
@@ -186,3 +196,32 @@ def swap(one: Path, other: Path) -> bool:
         return False
     here, at_once = ctypes.c_int(-100), ctypes.c_uint(2)
     return bool(exchange(here, os.fsencode(one), here, os.fsencode(other), at_once) == 0)
+
+
+def check_file(path: Path | None, *, force: bool) -> None:
+    """Refuse a file to write that is there already, before anything is calculated."""
+    if path is not None and path.exists() and not force:
+        raise InputError(f"{path} exists already; name another file, or say --force to replace it")
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file completely or not at all.
+
+    Raises
+    ------
+    InputError
+        The place cannot be written to.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.resolve().parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+            mask = os.umask(0)
+            os.umask(mask)
+            Path(name).chmod(0o666 & ~mask)
+            Path(name).replace(path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error

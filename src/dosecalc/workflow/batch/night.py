@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.text import Text
+from typing import Protocol
 
 from dosecalc import __version__
-from dosecalc.cli._examine import VerifyOptions
-from dosecalc.cli._inputs import unchanged
-from dosecalc.cli._list import CaseList, Job
-from dosecalc.cli._machine import GROUP_READABLE, group_may_read
-from dosecalc.cli._options import CalcOptions
-from dosecalc.cli._output import check_output, lock_of
-from dosecalc.cli._recorded import recorded_options
-from dosecalc.cli._say import say
-from dosecalc.cli._table import STARTED, SUMMARY, Row, read_table, write_tables
 from dosecalc.errors import DosecalcError, InputError
 from dosecalc.records.one_writer import is_held, one_writer
 from dosecalc.records.record import program
 from dosecalc.records.record_file import RecordFile, open_record
-from dosecalc.text import NAME, log_text, terminal_text
+from dosecalc.text import log_text
+from dosecalc.workflow.batch.case_list import CaseList, Job
+from dosecalc.workflow.batch.process import Told, in_a_process
+from dosecalc.workflow.batch.tables import STARTED, SUMMARY, Row, read_table, write_tables
+from dosecalc.workflow.find_inputs import unchanged
+from dosecalc.workflow.output import check_output, lock_of
+from dosecalc.workflow.recorded import recorded_options
+from dosecalc.workflow.requests import CalcOptions, VerifyOptions
 
-__all__ = ["LOCK", "SUMMARY", "Night", "Row", "refuse_early", "run_night"]
+__all__ = ["LOCK", "SUMMARY", "Night", "Row", "Watcher", "refuse_early", "run_night"]
 
 LOCK = ".dosecalc.lock"
 """Held in the folder of the results while a night runs."""
 
-Told = Callable[[str], None]
 _Run = Callable[[list[str], Told], tuple[int, str]]
 
 _REFUSED, _CRASHED, _INTERRUPTED = 3, 70, 130
@@ -47,6 +38,32 @@ _REFUSED, _CRASHED, _INTERRUPTED = 3, 70, 130
 _WEIGHT = (0, 2, 1, _REFUSED, _CRASHED, _INTERRUPTED)
 _FINISHED = (0, 1, 2)
 _SECONDS_TO_END = 60.0
+
+
+class Watcher(Protocol):
+    """Is told how a night goes; nothing that it does ends the night."""
+
+    def begins(self, name: str) -> None:
+        """Hear that a case begins."""
+
+    def stage(self, name: str, stage: str) -> None:
+        """Hear what is being done in a case."""
+
+    def ended(self, name: str, said: str) -> None:
+        """Hear that a case has ended, and a line on what came of it."""
+
+
+class _Nobody:
+    """Watches without a word."""
+
+    def begins(self, name: str) -> None:
+        """Say nothing."""
+
+    def stage(self, name: str, stage: str) -> None:
+        """Say nothing."""
+
+    def ended(self, name: str, said: str) -> None:
+        """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +107,7 @@ def run_night(
     *,
     force: bool,
     run: _Run | None = None,
+    watcher: Watcher | None = None,
 ) -> tuple[int, dict[str, Row]]:
     """Run every case that is not done yet.
 
@@ -104,6 +122,8 @@ def run_night(
     run : callable(words, told) -> (exit code, messages), optional
         What runs the command; a process of its own where None, so that a case that is killed,
         for want of memory say, takes no other with it.
+    watcher : Watcher, optional
+        Is told which case is being run and what came of it; nobody is where None.
 
     Returns
     -------
@@ -120,7 +140,8 @@ def run_night(
         earlier = read_table(out / SUMMARY, night.all_columns, night.columns)
         rows = {job.name: earlier.get(job.name, {}) for job in cases.jobs} | earlier
         try:
-            if _run_all(night, cases, out, rows, force=force, run=run or _in_a_process):
+            runs, told = run or in_a_process, watcher or _Nobody()
+            if _run_all(night, cases, out, rows, force=force, run=runs, watcher=told):
                 return max((_code(rows[job.name]) for job in cases.jobs), key=_WEIGHT.index), rows
         except SystemExit:
             _leave_no_started(night, cases, out, rows)
@@ -157,56 +178,44 @@ def _make(out: Path) -> None:
 
 
 def _run_all(
-    night: Night, cases: CaseList, out: Path, rows: dict[str, Row], *, force: bool, run: _Run
+    night: Night,
+    cases: CaseList,
+    out: Path,
+    rows: dict[str, Row],
+    *,
+    force: bool,
+    run: _Run,
+    watcher: Watcher,
 ) -> bool:
     """Bring the rows of all cases up to date; whether it was let come to the end."""
     names = [job.name for job in cases.jobs]
     # What the last night ended in may end this one as well, so it waits until the others are done.
     order = sorted(cases.jobs, key=lambda job: rows[job.name].get("outcome") == STARTED)
-    screen = Console(file=sys.stderr, highlight=False, markup=False, soft_wrap=True)
-    with _bar(screen) as progress:
-        task = progress.add_task("", total=len(order))
-        start, ran = time.perf_counter(), 0
-        for number, job in enumerate(order, start=1):
-            progress.update(task, description=terminal_text(job.name, NAME))
-            row = None if force else _done_before(night, job, out, rows[job.name])
-            if row is not None:
-                said = f"{row['outcome']}, done before, left alone"
-            else:
+    start, ran = time.perf_counter(), 0
+    for number, job in enumerate(order, start=1):
+        watcher.begins(job.name)
+        row = None if force else _done_before(night, job, out, rows[job.name])
+        if row is not None:
+            said = f"{row['outcome']}, done before, left alone"
+        else:
 
-                def tell(stage: str, name: str = job.name) -> None:
-                    about = f"{terminal_text(name, NAME)}  {terminal_text(stage, NAME)}"
-                    progress.update(task, description=about)
+            def tell(stage: str, name: str = job.name) -> None:
+                watcher.stage(name, stage)
 
-                rows[job.name] = _asked(job) | {"outcome": STARTED}
-                try:
-                    write_tables(out, night.all_columns, rows, names, cases.delimiter)
-                    row = _row(night, job, out, run, tell)
-                except KeyboardInterrupt:
-                    row = _asked(job) | _ended(night, _INTERRUPTED, "interrupted")
-                ran += 1
-                said = _said(row, (time.perf_counter() - start) / ran * (len(order) - number))
-            rows[job.name] = row
-            with suppress(OSError, ValueError):
-                screen.print(Text(terminal_text(f"{number} of {len(order)}  {job.name}: {said}")))
-            write_tables(out, night.all_columns, rows, names, cases.delimiter)
-            progress.advance(task)
-            if row["exit_code"] == _INTERRUPTED:
-                return False
+            rows[job.name] = _asked(job) | {"outcome": STARTED}
+            try:
+                write_tables(out, night.all_columns, rows, names, cases.delimiter)
+                row = _row(night, job, out, run, tell)
+            except KeyboardInterrupt:
+                row = _asked(job) | _ended(night, _INTERRUPTED, "interrupted")
+            ran += 1
+            said = _said(row, (time.perf_counter() - start) / ran * (len(order) - number))
+        rows[job.name] = row
+        watcher.ended(job.name, f"{number} of {len(order)}  {job.name}: {said}")
+        write_tables(out, night.all_columns, rows, names, cases.delimiter)
+        if row["exit_code"] == _INTERRUPTED:
+            return False
     return True
-
-
-def _bar(screen: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=screen,
-        disable=not screen.is_terminal,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
 
 
 def _done_before(night: Night, job: Job, out: Path, before: Row) -> Row | None:
@@ -291,48 +300,6 @@ def _row(
     return _asked(job) | found | _ended(night, code, told) | {"seconds": seconds}
 
 
-def _in_a_process(words: list[str], tell: Told) -> tuple[int, str]:
-    """Run a command in a process of its own; its lines go to `tell`."""
-    command = [sys.executable, "-m", "dosecalc.cli.main", *words]
-    child = subprocess.Popen(  # noqa: S603
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-        env=os.environ
-        | {"PYTHONIOENCODING": "utf-8", GROUP_READABLE: "1" if group_may_read() else "0"},
-    )
-    said = []
-    try:
-        for line in child.stderr or ():
-            said.append(line)
-            tell(line.strip())
-        code = child.wait()
-    except BaseException as error:
-        # Ctrl-C reaches both, and a command writes what it has; any other signal is passed on.
-        _end(child, ask=not isinstance(error, KeyboardInterrupt))
-        raise
-    if code < 0:
-        said.append(f"ended by signal {-code}" + (", for want of memory?" if code == -9 else ""))
-    return code, "".join(said)
-
-
-def _end(child: subprocess.Popen[str], *, ask: bool) -> None:
-    """Wait for a command that is ending, asking it to if need be, so that it leaves nothing."""
-    if not ask:
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(_SECONDS_TO_END)
-            return
-    child.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(_SECONDS_TO_END)
-        return
-    child.kill()
-    child.wait()
-
-
 def _asked(job: Job) -> Row:
     """Return the part of a row that is known before anything is calculated."""
     options = subprocess.list2cmdline(job.words)
@@ -370,8 +337,10 @@ def _code(row: Row) -> int:
     return code if code in _WEIGHT else _CRASHED
 
 
-def refuse_early(cases: CaseList, look: Callable[[Job], object]) -> list[str]:
-    """Say at once, while somebody is still there, which cases are going to be refused.
+def refuse_early(
+    cases: CaseList, look: Callable[[Job], object], tell: Callable[[str], None]
+) -> list[str]:
+    """Tell at once, while somebody is still there, which cases are going to be refused.
 
     Whatever happens in one case is a line of its own and does not keep the others from being read.
     """
@@ -388,6 +357,6 @@ def refuse_early(cases: CaseList, look: Callable[[Job], object]) -> list[str]:
             said = f"will crash, a fault of dosecalc, please report it: {what}"
         else:
             continue
-        say(f"{job.name} {said}", err=True)
+        tell(f"{job.name} {said}")
         refused.append(job.name)
     return refused

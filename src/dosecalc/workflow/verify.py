@@ -1,4 +1,4 @@
-"""What ``dosecalc verify`` does: examine, write a report, show it."""
+"""A verification as a folder: examined, reports and record written."""
 
 from __future__ import annotations
 
@@ -8,25 +8,23 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from dosecalc.cli._examine import VerifyOptions, examine
-from dosecalc.cli._output import PARTIAL, check_output, output_folder, refuse_over_inputs
-from dosecalc.cli._recorded import options_record
-from dosecalc.cli._say import printing, say, say_heading, say_json, show
-from dosecalc.cli._show import Stages
 from dosecalc.errors import DosecalcError, InputError
 from dosecalc.io.dicom import references_for, write_dose
 from dosecalc.records.record import file_sha256, run_record, to_json
 from dosecalc.records.result import evaluate
-from dosecalc.records.seal import SEAL, sealed
+from dosecalc.records.seal import sealed
 from dosecalc.report.page.build import write_page
 from dosecalc.report.page.printed import write_pdf
-from dosecalc.report.tables import TextTable
-from dosecalc.text import name_text
 from dosecalc.verification.as_values import verification_values
 from dosecalc.verification.evaluate import NEVER_CHECKED
 from dosecalc.verification.verification import Verification
+from dosecalc.workflow.examine import examine
+from dosecalc.workflow.output import PARTIAL, check_output, output_folder, refuse_over_inputs
+from dosecalc.workflow.progress import Stages
+from dosecalc.workflow.recorded import options_record
+from dosecalc.workflow.requests import VerifyOptions
 
-__all__ = ["Verified", "show_verification", "verify_case", "verify_into"]
+__all__ = ["Verified", "verify_case", "verify_into"]
 
 
 @dataclass(frozen=True)
@@ -107,39 +105,3 @@ def verify_case(options: VerifyOptions, folder: Path, stages: Stages) -> Verifie
         for one in (page, printed, values_file):
             one.rename(one.with_name(one.name.removesuffix(PARTIAL)))
     return Verified(verification, values, folder)
-
-
-def show_verification(outcome: Verified, *, as_json: bool) -> None:
-    """Print verdict, rules and what was not checked."""
-    with printing(outcome.folder):
-        if as_json:
-            say_json(outcome.values)
-            return
-        found = outcome.verification
-        show(_rules_table(found))
-        if any(one.rule == "single beam" and one.outcome for one in found.findings):
-            say(
-                "single beam: what would have to be changed in the calculated beam to fit the "
-                "reference; an error in the plan has the opposite sign"
-            )
-        say_heading("not checked")
-        for line in found.not_checked:
-            say(f"- {line}")
-        say()
-        say(
-            f"The program reports; a named person decides. {outcome.folder}/: report.html, "
-            "report.pdf, verification.json, RTDOSE.dcm"
-        )
-        say(f"Seal of verification.json, to be noted elsewhere: {outcome.values[SEAL][:16]}")
-
-
-def _rules_table(found: Verification) -> TextTable:
-    """Lay out the findings, the worst first, under the verdict."""
-    # One line of a narrow terminal, so that no line begins with what a file made of its label.
-    table = TextTable(f"{name_text(found.label)}: {found.outcome.name}")
-    table.head("outcome", "rule", "what was found", "review", "fail")
-    for one in sorted(found.findings, key=lambda f: -f.outcome):
-        limits = ("" if v is None else f"{v:g} {one.unit}" for v in (one.review, one.fail))
-        name = one.outcome.name if one.outcome else "pass" if one.judged else "shown"
-        table.put(name, one.rule, one.sentence, *limits)
-    return table

@@ -1,17 +1,20 @@
-"""What the user of ``dosecalc calc`` asked for, checked word by word."""
+"""What a user asks for, checked word by word: a dose, or a verification."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from dosecalc.cli._doses import check_plane_spacing
 from dosecalc.errors import InputError
 from dosecalc.patient.overrides import Override
+from dosecalc.patient.recipe import list_recipes
+from dosecalc.workflow.doses import check_plane_spacing
+from dosecalc.workflow.reference import Reading
 
-__all__ = ["ENGINES", "OF_ENGINE", "CalcOptions", "parse_override"]
+__all__ = ["ENGINES", "OF_ENGINE", "CalcOptions", "VerifyOptions", "is_recipe", "parse_override"]
 
 ENGINES = ("pencil-beam", "collapsed-cone", "monte-carlo")
 
@@ -53,6 +56,10 @@ _ADDED = {
 
 # Where and whether to write, which changes nothing of the dose.
 _NOT_RECORDED = {"out", "force"}
+
+_FILES = ("reference", "template", "tolerances")
+# How a .3ddose reference is read; records of earlier versions lack it.
+_READING = ("reference_unit", "reference_axes")
 
 
 @dataclass(frozen=True)
@@ -185,6 +192,105 @@ class CalcOptions:
                 f"{', '.join(given)}: only for patient folders; {self.path} is a recipe, which "
                 "states machine and materials itself"
             )
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """The options of ``dosecalc verify``; `calcs` holds what each engine is asked to do.
+
+    `on` is the day on which machine models and HU curves must be valid.
+    """
+
+    calcs: tuple[CalcOptions, ...]
+    reference: Path | None = None
+    template: Path | None = None
+    tolerances: Path | None = None
+    reference_unit: str | None = None
+    reference_axes: str = Reading().axes
+    on: date = field(default_factory=date.today)
+    language: str = "en"
+
+    @classmethod
+    def from_words(
+        cls,
+        *,
+        engines: str = "collapsed-cone",
+        reference: Path | None = None,
+        template: Path | None = None,
+        tolerances: Path | None = None,
+        reference_unit: str | None = None,
+        reference_axes: str = Reading().axes,
+        language: str = "en",
+        **words: Any,
+    ) -> VerifyOptions:
+        """Make the options from words as they were typed.
+
+        Raises
+        ------
+        InputError
+            An option has no meaning for any of the engines, or contradicts another.
+        """
+        if is_recipe(Path(words["path"])):
+            raise InputError(f"{words['path']} is a recipe: only a patient's plan is verified")
+        names = tuple(dict.fromkeys(name.strip() for name in engines.split(",")))
+        special = {word for known in OF_ENGINE.values() for word in known}
+        wanted = {word for name in names for word in OF_ENGINE.get(name, ())}
+        useless = [w for w in sorted(special - wanted) if words.get(w) is not None]
+        if useless:
+            raise InputError(f"--{useless[0]}: none of the engines {', '.join(names)} has it")
+        calcs = []
+        for name in names:
+            foreign = special - set(OF_ENGINE.get(name, ()))
+            own = {key: value for key, value in words.items() if key not in foreign}
+            calcs.append(CalcOptions.from_words(engine=name, **own))
+        reading = (reference_unit, reference_axes)
+        return cls(tuple(calcs), reference, template, tolerances, *reading, language=language)
+
+    @property
+    def reading(self) -> Reading:
+        """How numbers and axes of a .3ddose reference are taken."""
+        return Reading(self.reference_unit, self.reference_axes)
+
+    def to_record(self) -> dict[str, Any]:
+        """Return what decides dose and verdict as plain JSON values."""
+        files = {name: getattr(self, name) for name in _FILES}
+        return {
+            "calcs": [one.to_record() for one in self.calcs],
+            **{name: None if path is None else str(path) for name, path in files.items()},
+            **{name: getattr(self, name) for name in _READING},
+            "on": self.on.isoformat(),
+        }
+
+    @classmethod
+    def from_record(cls, values: Mapping[str, Any]) -> VerifyOptions:
+        """Make the options from what `to_record` returned.
+
+        Raises
+        ------
+        InputError
+            The record says what this version does not know, or not what it needs.
+        """
+        known = {"calcs", "on", *_FILES}
+        if set(values) - set(_READING) != known:
+            odd = ", ".join(sorted((set(values) - set(_READING)) ^ known))
+            raise InputError(f"the record's options and those of this version differ in {odd}")
+        reference, template, tolerances = (
+            None if values[name] is None else Path(values[name]) for name in _FILES
+        )
+        return cls(
+            tuple(CalcOptions.from_record(one) for one in values["calcs"]),
+            reference,
+            template,
+            tolerances,
+            reference_unit=values.get("reference_unit"),
+            reference_axes=values.get("reference_axes", Reading().axes),
+            on=date.fromisoformat(values["on"]),
+        )
+
+
+def is_recipe(path: Path) -> bool:
+    """Whether a path means a recipe: a .toml file, or a shipped one's name that is no folder."""
+    return path.suffix == ".toml" or (not path.exists() and str(path) in list_recipes())
 
 
 def parse_override(text: str) -> tuple[str, Override]:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dosecalc.cli._options import CalcOptions
-from dosecalc.cli._prepare import Prepared
 from dosecalc.engines import collapsed_cone, monte_carlo, pencil_beam
 from dosecalc.engines.collapsed_cone import CollapsedConeSettings
 from dosecalc.engines.monte_carlo import MonteCarloSettings
 from dosecalc.engines.pencil_beam import PencilBeamSettings
+from dosecalc.workflow.prepare import Prepared
+from dosecalc.workflow.requests import CalcOptions
 
 if TYPE_CHECKING:
     from dosecalc.model import Dose

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from dosecalc.beam import beam_notes, check_bolus
-from dosecalc.cli._machines import machines_for
-from dosecalc.cli._options import CalcOptions
-from dosecalc.cli._show import Stages
 from dosecalc.data.hu_curves import HuCurve, choose_curve
 from dosecalc.errors import DosecalcError, InputError
 from dosecalc.io.dicom import Case, banner, import_folder
@@ -30,8 +27,11 @@ from dosecalc.patient.overrides import Override
 from dosecalc.patient.phantom import phantom_from_ct, phantom_from_structures
 from dosecalc.patient.recipe import Recipe, build_case, list_recipes, load_recipe
 from dosecalc.records.record import file_sha256
+from dosecalc.workflow.machines import machines_for
+from dosecalc.workflow.progress import Stages
+from dosecalc.workflow.requests import CalcOptions, is_recipe
 
-__all__ = ["Prepared", "is_recipe", "prepare", "read_case"]
+__all__ = ["Prepared", "prepare", "read_case"]
 
 _GRID_MM = 2.5
 
@@ -69,11 +69,6 @@ class Prepared:
     facts: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = field(default=())
     curve: HuCurve | None = None
-
-
-def is_recipe(path: Path) -> bool:
-    """Whether a path means a recipe: a .toml file, or a shipped one's name that is no folder."""
-    return path.suffix == ".toml" or (not path.exists() and str(path) in list_recipes())
 
 
 def prepare(options: CalcOptions, stages: Stages) -> Prepared:

@@ -14,14 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dosecalc.cli._examine import VerifyOptions
-from dosecalc.cli._options import CalcOptions
-from dosecalc.cli._prepare import is_recipe
 from dosecalc.data.hu_curves import is_curve_file
 from dosecalc.errors import InputError
 from dosecalc.patient.recipe import MachineSource, load_recipe
 from dosecalc.records.record import file_sha256
 from dosecalc.records.record_file import RecordFile
+from dosecalc.workflow.requests import CalcOptions, VerifyOptions, is_recipe
 
 __all__ = [
     "NamedFile",

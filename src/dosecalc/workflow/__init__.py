@@ -1,0 +1,1 @@
+"""The jobs: from a request to a dose, a verification, a record; for commands and scripts alike."""
