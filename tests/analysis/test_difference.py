@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dosecalc.analysis.difference import dose_difference, on_grid
+from dosecalc.analysis.difference import dose_difference
 from dosecalc.errors import GeometryError, InputError
 from dosecalc.model import Dose, Grid
 
@@ -65,7 +65,7 @@ def test_points_outside_are_counted_and_never_zero():
     # In the half voxel beyond the outermost centres the dose is theirs.
     ramp = GRID.centres("x")
     fine = Grid.covering(GRID.lower, GRID.upper, (1.0, 1.0, 1.0))
-    edge = on_grid(dose(ramp), fine)
+    edge = dose(ramp).on(fine)
     assert edge[0, 0, :2] == pytest.approx(ramp[0])
     assert edge[0, 0, 2:4] == pytest.approx(ramp[0] + [1.0, 2.0])
 

@@ -22,7 +22,7 @@ from dosecalc.model import (
     StructureSet,
 )
 from dosecalc.records.record import NOT_CHECKED, file_sha256, run_record, to_json
-from dosecalc.records.result import cut, evaluate, full_dose, value_at
+from dosecalc.records.result import cut, evaluate, full_dose
 
 GRID = Grid((8, 10, 12), (2.5, 3.0, 4.0), (-11.0, -13.5, -22.0))
 
@@ -62,14 +62,6 @@ def result(dose: Dose | None = None, **words):
     return evaluate("case", dose or Dose(GRID, linear(), "medium"), phantom, plan(), **words)
 
 
-def test_values_between_voxels_are_linear():
-    values = linear()
-    for point in ((0.0, 0.0, 0.0), (3.3, -7.1, 4.9), (-11.0, 13.5, 6.0)):
-        x, y, z = point
-        assert value_at(values, GRID, point) == pytest.approx(100 + x + 2 * y + 3 * z, abs=1e-4)
-    assert value_at(values, GRID, (200.0, 0.0, 0.0)) is None
-
-
 def test_cuts_go_through_the_point():
     planes = cut(linear(), GRID, (1.0, 2.0, -5.0))
     x, y, z = (GRID.centres(axis) for axis in "xyz")
@@ -102,7 +94,7 @@ def test_structures_have_histograms_or_a_remark():
     # Linear dose: the mean is the dose at the middle of the box, (0, 0, -10); voxels cut by its
     # faces stand for their part inside with the dose of their centre.
     assert dvh.mean_gy == pytest.approx(70.0, abs=0.05)
-    assert found["PTV"].is_target
+    assert found["PTV"].structure.is_target
     assert found["elsewhere"].dvh is None
     assert "outside the dose grid" in found["elsewhere"].remark
 

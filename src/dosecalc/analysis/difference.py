@@ -11,10 +11,7 @@ from dosecalc.errors import GeometryError, InputError
 from dosecalc.model import Dose, Grid
 from dosecalc.model.checks import finite, positive
 
-__all__ = ["DoseDifference", "chosen", "dose_difference", "on_grid"]
-
-# Files give positions rounded.
-_ROUNDING_MM = 1e-3
+__all__ = ["DoseDifference", "chosen", "dose_difference"]
 
 
 @dataclass(frozen=True)
@@ -121,7 +118,7 @@ def dose_difference(
             f"dose difference: no reference dose{of_choice(within)} reaches {threshold:g} % of "
             f"{full:g} {reference.unit}; lower the threshold or the normalisation dose"
         )
-    found = on_grid(evaluated, reference.grid)
+    found = evaluated.on(reference.grid)
     used = counts & ~np.isnan(found)
     if not used.any():
         raise GeometryError(
@@ -154,33 +151,6 @@ def chosen(within: NDArray[np.bool_] | None, grid: Grid, what: str) -> NDArray[n
 def of_choice(within: NDArray[np.bool_] | None) -> str:
     """Words for messages: whose doses were looked at."""
     return "" if within is None else " within the choice of points"
-
-
-def on_grid(dose: Dose, grid: Grid) -> NDArray[np.float64]:
-    """Interpolate a dose at the voxel centres of another grid; NaN outside its outer faces.
-
-    Trilinear between voxel centres, constant beyond the outermost.
-    """
-    values = dose.gray.astype(np.float64)
-    for k, axis in enumerate("zyx"):
-        place = (grid.centres(axis) - dose.grid.centres(axis)[0]) / dose.grid.spacing[2 - k]
-        values = _interpolated(values, place, k, _ROUNDING_MM / dose.grid.spacing[2 - k])
-    return values
-
-
-def _interpolated(
-    values: NDArray[np.float64], place: NDArray[np.float64], axis: int, rounding: float
-) -> NDArray[np.float64]:
-    """Values at fractional indices along one axis, NaN beyond the outer faces."""
-    count = values.shape[axis]
-    outside = (place < -0.5 - rounding) | (place > count - 0.5 + rounding)
-    clipped = place.clip(0, count - 1)
-    low = np.floor(clipped).astype(np.int64).clip(0, max(count - 2, 0))
-    high = np.minimum(low + 1, count - 1)
-    share = np.where(outside, np.nan, clipped - low)
-    share = share.reshape([-1 if k == axis else 1 for k in range(3)])
-    first = np.take(values, low, axis=axis)
-    return np.asarray(first + share * (np.take(values, high, axis=axis) - first))
 
 
 def _full(reference: Dose, normalisation: float | None) -> float:

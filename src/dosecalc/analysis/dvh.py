@@ -15,6 +15,7 @@ dose that rises across them, planes of 2 mm 0.4 %.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,7 +24,12 @@ from dosecalc.analysis.sampling import collect
 from dosecalc.errors import GeometryError, InputError
 from dosecalc.model import Dose, Structure
 from dosecalc.model.checks import read_only
+from dosecalc.model.methods import fill
+from dosecalc.model.pictures import fact_table_html, needed_library
 from dosecalc.patient.coverage import slab_stack
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["Dvh", "dvh_from_fraction", "structure_dvh"]
 
@@ -104,19 +110,39 @@ class Dvh:
         return float(self.dose_gy[0]) if self.ends_gy is None else self.ends_gy[1]
 
     @property
+    def d98(self) -> float:
+        """Dose that 98 % of the volume receive at least, Gy."""
+        return self.dose_at_volume(98)
+
+    @property
+    def d95(self) -> float:
+        """Dose that 95 % of the volume receive at least, Gy."""
+        return self.dose_at_volume(95)
+
+    @property
+    def d50(self) -> float:
+        """Median dose, Gy."""
+        return self.dose_at_volume(50)
+
+    @property
+    def d2(self) -> float:
+        """Dose that 2 % of the volume receive at least, Gy."""
+        return self.dose_at_volume(2)
+
+    @property
     def near_minimum_gy(self) -> float:
         """D98, Gy."""
-        return self.dose_at_volume(98)
+        return self.d98
 
     @property
     def median_gy(self) -> float:
         """D50, Gy."""
-        return self.dose_at_volume(50)
+        return self.d50
 
     @property
     def near_maximum_gy(self) -> float:
         """D2, Gy."""
-        return self.dose_at_volume(2)
+        return self.d2
 
     def dose_at_volume(self, percent: float) -> float:
         """Return the dose that the hottest `percent` of the volume receive at least, Gy.
@@ -164,6 +190,68 @@ class Dvh:
     def percent_at_dose(self, gray: ArrayLike) -> NDArray[np.float64]:
         """Volume that receives at least each of the doses `gray` (Gy), % of `inside_cm3`."""
         return np.asarray(100.0 * self.volume_at_dose(gray) / self.inside_cm3)
+
+    def curve(
+        self, levels: int = 400, *, most_gy: float | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the cumulative histogram as a curve to be drawn.
+
+        Parameters
+        ----------
+        levels : int
+            Number of points.
+        most_gy : float, optional
+            Dose of the last point; `maximum_gy` if left out.
+
+        Returns
+        -------
+        doses, percent : (levels,) float64
+            Doses from 0, Gy, and the volume that receives at least each, % of `inside_cm3`.
+        """
+        doses = np.linspace(0.0, self.maximum_gy if most_gy is None else most_gy, levels)
+        return doses, self.percent_at_dose(doses)
+
+    def plot(self, axes: Axes | None = None, *, most_gy: float | None = None, **style: Any) -> Axes:
+        """Draw the cumulative histogram.
+
+        Parameters
+        ----------
+        axes : matplotlib Axes, optional
+            To draw into; the current ones of pyplot if left out.
+        most_gy : float, optional
+            Dose at which the curve ends; `maximum_gy` if left out.
+        **style
+            Of the line, for `Axes.plot`, such as `color` and `label`.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        DosecalcError
+            matplotlib is not installed.
+        """
+        if axes is None:
+            axes = needed_library("matplotlib.pyplot", "Dvh.plot").gca()
+            axes.set(xlabel="dose / Gy", ylabel="volume receiving at least this dose / %")
+        axes.plot(*self.curve(most_gy=most_gy), **({"label": self.name} | style))
+        return axes
+
+    def __repr__(self) -> str:
+        return (
+            f"Dvh({self.name!r}, {self.total_cm3:.4g} cm3, D98 {self.d98:.4g}, D50 {self.d50:.4g}, "
+            f"D2 {self.d2:.4g}, mean {self.mean_gy:.4g} Gy)"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [("volume", f"{self.total_cm3:.4g} cm3")]
+        if self.outside_cm3:
+            rows.append(("outside the dose grid", f"{self.outside_cm3:.4g} cm3"))
+        doses = {"D98": self.d98, "D95": self.d95, "D50": self.d50, "D2": self.d2}
+        doses |= {"mean": self.mean_gy, "maximum": self.maximum_gy}
+        rows += [(name, f"{value:.4g} Gy") for name, value in doses.items()]
+        return fact_table_html(f"DVH of {self.name}", rows)
 
     def differential(self, edges_gy: ArrayLike) -> NDArray[np.float64]:
         """Volume in each bin between rising edges (Gy), cm3; the upper edge does not count.
@@ -217,6 +305,9 @@ def structure_dvh(structure: Structure, dose: Dose, *, plane_spacing: float | No
         outside_cm3=outside if outside > _ROUNDING * total else 0.0,
         ends_gy=found.ends_gy,
     )
+
+
+fill("Dose.dvh", structure_dvh)
 
 
 def dvh_from_fraction(

@@ -289,7 +289,6 @@ def _picture(rows: Iterable[StructureDvh], dose: Dose, kind: str) -> bytes:
     """Cumulative histograms as a picture; curves differ in colour and dash."""
     import io
 
-    import numpy as np
     from matplotlib.figure import Figure
 
     from dosecalc.report.drawn_names import drawn
@@ -300,12 +299,9 @@ def _picture(rows: Iterable[StructureDvh], dose: Dose, kind: str) -> bytes:
     for i, row in enumerate(row for row in rows if row.dvh is not None):
         if row.dvh is None:
             continue
-        levels = np.linspace(0.0, row.dvh.maximum_gy, _LEVELS)
         name = drawn(row.structure.name) + ("" if row.dvh.is_complete else " (part)")
-        panel.plot(
-            levels, row.dvh.percent_at_dose(levels), color=_COLOURS[i % len(_COLOURS)],
-            ls=_DASHES[i % len(_DASHES)], lw=1.5, label=name,
-        )  # fmt: skip
+        style: dict[str, Any] = {"color": _COLOURS[i % len(_COLOURS)]}
+        row.dvh.plot(panel, ls=_DASHES[i % len(_DASHES)], lw=1.5, label=name, **style)
         top = max(top, row.dvh.maximum_gy)
     panel.set_xlim(0, 1.05 * top or 1.0)
     panel.set_ylim(0, 105)

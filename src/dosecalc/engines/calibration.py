@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from dosecalc.beam import Fluence, beam_fluences
 from dosecalc.model import (
     Beam,
-    ControlPoint,
     Grid,
     Machine,
     PatientPosition,
@@ -58,39 +57,14 @@ def calibration_beam(machine: Machine) -> Beam:
     if machine.mlc is not None and (machine.jaws_x is None or machine.jaws_y is None):
         pairs = machine.mlc.boundaries_mm.size - 1
         leaves = np.repeat([[-half], [half]], pairs, axis=1)
-    point = ControlPoint(
-        meterset_fraction=0.0,
-        gantry_deg=0.0,
-        collimator_deg=0.0,
-        couch_deg=0.0,
+    return Beam.static(
+        machine,
+        mu=1.0,
         isocentre=(0.0, machine.sad_mm - machine.calibration.ssd_mm, 0.0),
         jaws_x=(-half, half) if machine.jaws_x is not None else None,
         jaws_y=(-half, half) if machine.jaws_y is not None else None,
         leaves=leaves,
-    )
-    end = ControlPoint(
-        meterset_fraction=1.0,
-        gantry_deg=0.0,
-        collimator_deg=0.0,
-        couch_deg=0.0,
-        isocentre=point.isocentre,
-        jaws_x=point.jaws_x,
-        jaws_y=point.jaws_y,
-        leaves=leaves,
-    )
-    return Beam(
-        number=1,
         name="calibration",
-        energy_mv=machine.energy_mv,
-        fluence_mode=machine.fluence_mode,
-        machine_name=machine.name,
-        sad_mm=machine.sad_mm,
-        mu=1.0,
-        control_points=(point, end),
-        leaf_boundaries=None
-        if leaves is None or machine.mlc is None
-        else machine.mlc.boundaries_mm,
-        leaf_axis=None if leaves is None or machine.mlc is None else machine.mlc.axis,
     )
 
 

@@ -151,6 +151,7 @@ def compute(
         dose_to=settings.dose_to,
         unit="Gy cm2" if per_fluence else "Gy",
         summation="FRACTION",
+        fractions=plan.fractions,
         provenance={
             "program": f"dosecalc {__version__}",
             "engine": "collapsed-cone",

@@ -224,6 +224,7 @@ def compute(
         dose_to=settings.dose_to,
         unit=unit,
         summation="FRACTION",
+        fractions=plan.fractions,
         provenance={
             "program": f"dosecalc {__version__}",
             "engine": "monte-carlo",

@@ -51,7 +51,6 @@ from dosecalc.engines.pencil_scene import (
 from dosecalc.engines.pencil_tables import PencilTerms
 from dosecalc.errors import InputError
 from dosecalc.model import Beam, Dose, Machine, Phantom, Plan
-from dosecalc.model.motion import technique_of
 
 __all__ = ["DoseSum", "PencilBeamSettings", "compute", "field_dose", "fluence_dose"]
 
@@ -108,12 +107,7 @@ class PencilBeamSettings:
 
     def pixel_of(self, beam: Beam) -> float:
         """Pixel of a beam's maps, mm."""
-        return self.arc_pixel_mm if _turns(beam) else self.fluence_pixel_mm
-
-
-def _turns(beam: Beam) -> bool:
-    """Whether a beam is an arc."""
-    return technique_of(beam.control_points) in ("ARC", "VMAT")
+        return self.arc_pixel_mm if beam.is_arc else self.fluence_pixel_mm
 
 
 def compute(
@@ -160,7 +154,7 @@ def compute(
     cautions: dict[str, None] = {}
     for done, (beam, fluence, model) in enumerate(jobs, start=1):
         if fluence.values.any():
-            near_mm = _NEAR_OF_ARCS_MM if _turns(beam) else NEAR_MM
+            near_mm = _NEAR_OF_ARCS_MM if beam.is_arc else NEAR_MM
             scene = beam_scene(phantom, fluence, settings.apart_mm, near_mm)
             factor = fluence_per_mu(model, settings, fluence_dose)
             field_dose(fluence, scene, settings, doses, factor)
@@ -174,6 +168,7 @@ def compute(
         dose_to=settings.dose_to,
         unit="Gy cm2" if per_fluence else "Gy",
         summation="FRACTION",
+        fractions=plan.fractions,
         provenance={
             "program": f"dosecalc {__version__}",
             "engine": "pencil-beam",

@@ -1,5 +1,6 @@
 """What everything is about: grids, phantoms, structures, plans, machines and doses."""
 
+from dosecalc.model.control_point import ControlPoint
 from dosecalc.model.dose import Dose
 from dosecalc.model.grid import Grid
 from dosecalc.model.image import CtImage
@@ -16,7 +17,6 @@ from dosecalc.model.machine import (
 from dosecalc.model.phantom import Phantom, VoxelSource
 from dosecalc.model.plan import (
     Beam,
-    ControlPoint,
     LeftOutBeam,
     PatientPosition,
     Plan,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dosecalc.errors import InputError
 
-__all__ = ["finite", "positive", "read_only", "whole"]
+__all__ = ["finite", "known", "positive", "read_only", "whole"]
 
 
 def read_only(values: Any, dtype: Any, *, what: str, ndim: int) -> NDArray[Any]:
@@ -36,6 +36,11 @@ def finite(value: float, what: str) -> float:
     if not np.isfinite(number):
         raise InputError(f"{what} is {value!r}; a finite number is needed")
     return number
+
+
+def known(value: float) -> float | None:
+    """Return a number, or None for NaN: what lies outside a grid, in records and tables."""
+    return None if np.isnan(value) else float(value)
 
 
 def whole(value: float, what: str) -> int:

@@ -61,6 +61,12 @@ class Grid:
         return sx * sy * sz / 1000.0
 
     @property
+    def voxels_text(self) -> str:
+        """Shape (z, y, x) and spacing (x, y, z) in words."""
+        shape = " x ".join(str(n) for n in self.shape)
+        return f"{shape} voxels of {' x '.join(f'{s:g}' for s in self.spacing)} mm"
+
+    @property
     def lower(self) -> tuple[float, float, float]:
         """Lower outer corner (x, y, z) of the grid, mm: half a voxel before the origin."""
         return tuple(o - s / 2 for o, s in zip(self.origin, self.spacing, strict=True))  # type: ignore[return-value]

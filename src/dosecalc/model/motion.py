@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from dosecalc.errors import InputError
-from dosecalc.model.plan import ControlPoint
+from dosecalc.model.control_point import ControlPoint
 
 __all__ = ["aperture_moves", "collimator_turn_deg", "gantry_turn_deg", "technique_of"]
 

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from dosecalc.errors import InputError
 from dosecalc.model.checks import finite, read_only, whole
+from dosecalc.model.control_point import ControlPoint
+from dosecalc.model.machine import Machine
+from dosecalc.model.motion import technique_of
 
 __all__ = ["Beam", "ControlPoint", "LeftOutBeam", "PatientPosition", "Plan", "Prescription"]
 
@@ -26,75 +29,6 @@ class PatientPosition(Enum):
     HFDL = "HFDL"
     FFDR = "FFDR"
     FFDL = "FFDL"
-
-
-@dataclass(frozen=True)
-class ControlPoint:
-    """The state of the machine at one instant, with nothing left to inherit.
-
-    Parameters
-    ----------
-    meterset_fraction : float, 0 to 1
-        Share of the beam's MU delivered when this state is reached.
-    gantry_deg, collimator_deg, couch_deg : float, degrees
-        IEC 61217 gantry, beam limiting device and patient support angles, 0 <= angle < 360.
-    isocentre : (x, y, z), mm, LPS
-    jaws_x, jaws_y : (float, float) or None, mm
-        Lower and upper jaw position in the isocentre plane, IEC beam limiting
-        device axes. None where the plan has no such device.
-    leaves : (2, n) float64 or None, mm
-        Leaf tip positions in the isocentre plane: row 0 the bank on the
-        negative side (X1 or Y1), row 1 the other; column i is leaf pair i, from
-        the negative end of the axis across the leaves.
-    gantry_direction, collimator_direction : {"CW", "CC", "NONE"}
-        Sense of rotation from here to the next control point, as DICOM states
-        it. Angles alone cannot tell a full turn from standing still: equal
-        angles with "CW" or "CC" are a full turn. `model.motion` turns angles
-        and sense into signed degrees.
-    """
-
-    meterset_fraction: float
-    gantry_deg: float
-    collimator_deg: float
-    couch_deg: float
-    isocentre: tuple[float, float, float]
-    jaws_x: tuple[float, float] | None
-    jaws_y: tuple[float, float] | None
-    leaves: NDArray[np.float64] | None = None
-    gantry_direction: str = "NONE"
-    collimator_direction: str = "NONE"
-
-    def __post_init__(self) -> None:
-        for name in ("gantry_direction", "collimator_direction"):
-            if getattr(self, name) not in ("CW", "CC", "NONE"):
-                raise InputError(f"{name} {getattr(self, name)!r} is not CW, CC or NONE")
-        fraction = finite(self.meterset_fraction, "meterset fraction")
-        if not -1e-9 <= fraction <= 1 + 1e-9:
-            raise InputError(f"meterset fraction {fraction} is not between 0 and 1")
-        object.__setattr__(self, "meterset_fraction", min(max(fraction, 0.0), 1.0))
-        for name in ("gantry_deg", "collimator_deg", "couch_deg"):
-            object.__setattr__(self, name, finite(getattr(self, name), name) % 360.0)
-        isocentre = tuple(finite(v, "isocentre (mm)") for v in self.isocentre)
-        if len(isocentre) != 3:
-            raise InputError(f"isocentre {self.isocentre} needs x, y and z in mm")
-        object.__setattr__(self, "isocentre", isocentre)
-        for name in ("jaws_x", "jaws_y"):
-            jaws = getattr(self, name)
-            if jaws is not None:
-                low, high = (finite(v, name) for v in jaws)
-                if low > high:
-                    raise InputError(f"{name} {jaws} mm: the lower jaw is beyond the upper one")
-                object.__setattr__(self, name, (low, high))
-        if self.leaves is not None:
-            leaves = read_only(self.leaves, np.float64, what="leaf positions", ndim=2)
-            if leaves.shape[0] != 2:
-                raise InputError(f"leaf positions have shape {leaves.shape}, not (2, n)")
-            if (leaves[0] > leaves[1] + 0.01).any():
-                pair = int(np.argmax(leaves[0] - leaves[1]))
-                raise InputError(
-                    f"leaf pair {pair + 1} overlaps: {leaves[0, pair]} and {leaves[1, pair]} mm"
-                )
-            object.__setattr__(self, "leaves", leaves)
 
 
 @dataclass(frozen=True)
@@ -162,6 +96,136 @@ class Beam:
             raise InputError(f"{where}: the cumulative meterset falls between control points")
         self._check_leaves(where)
 
+    @classmethod
+    def static(
+        cls,
+        machine: Machine,
+        *,
+        mu: float,
+        isocentre: tuple[float, float, float],
+        jaws_x: tuple[float, float] | None = None,
+        jaws_y: tuple[float, float] | None = None,
+        leaves: NDArray[np.float64] | None = None,
+        gantry_deg: float = 0.0,
+        collimator_deg: float = 0.0,
+        couch_deg: float = 0.0,
+        number: int = 1,
+        name: str = "",
+    ) -> Beam:
+        """Return a beam of a machine that stands still.
+
+        Parameters
+        ----------
+        machine : Machine
+            Gives quality, source-axis distance and leaf edges.
+        mu : float
+            Monitor units of one fraction.
+        isocentre : (x, y, z), mm, LPS
+        jaws_x, jaws_y : (float, float) or None, mm
+            In the isocentre plane; None where the machine has no such jaws.
+        leaves : (2, n) float64, mm, optional
+            Leaf tips in the isocentre plane, as in `ControlPoint`. Without them the leaves are
+            withdrawn: the jaws alone form the field.
+        gantry_deg, collimator_deg, couch_deg : float, degrees
+            IEC 61217.
+        number : int
+        name : str
+            The gantry angle if none is given: "G090".
+
+        Returns
+        -------
+        Beam
+
+        Raises
+        ------
+        InputError
+            Leaves for a machine that has none, or any value that cannot be.
+
+        Examples
+        --------
+        >>> import dosecalc as dc
+        >>> beam = dc.Beam.static(
+        ...     dc.load_machine("generic-6mv"), mu=100.0, isocentre=(0.0, 0.0, 0.0),
+        ...     jaws_x=(-50.0, 50.0), jaws_y=(-40.0, 40.0), gantry_deg=90.0,
+        ... )
+        >>> beam
+        Beam(1, 'G090', 6 MV, STATIC, gantry 90 deg, 100 MU)
+        >>> beam.is_arc
+        False
+        """
+        start, stop = (
+            ControlPoint(
+                meterset_fraction=at,
+                gantry_deg=gantry_deg,
+                collimator_deg=collimator_deg,
+                couch_deg=couch_deg,
+                isocentre=isocentre,
+                jaws_x=jaws_x,
+                jaws_y=jaws_y,
+                leaves=leaves,
+            )
+            for at in (0.0, 1.0)
+        )
+        return cls.of_machine(machine, (start, stop), mu=mu, number=number, name=name)
+
+    @classmethod
+    def of_machine(
+        cls,
+        machine: Machine,
+        control_points: tuple[ControlPoint, ...],
+        *,
+        mu: float,
+        number: int = 1,
+        name: str = "",
+    ) -> Beam:
+        """Return a beam of a machine from its control points.
+
+        Parameters
+        ----------
+        machine : Machine
+            Gives quality, source-axis distance and leaf edges.
+        control_points : tuple of ControlPoint
+        mu : float
+            Monitor units of one fraction.
+        number : int
+        name : str
+            The gantry angle of the start if none is given: "G090".
+        """
+        mlc = machine.mlc if control_points[0].leaves is not None else None
+        if mlc is None and control_points[0].leaves is not None:
+            raise InputError(
+                f"machine {machine.name!r} has no leaves; leave out the argument leaves"
+            )
+        return cls(
+            number=number,
+            name=name or f"G{control_points[0].gantry_deg:03.0f}",
+            energy_mv=machine.energy_mv,
+            fluence_mode=machine.fluence_mode,
+            machine_name=machine.name,
+            sad_mm=machine.sad_mm,
+            mu=mu,
+            control_points=control_points,
+            leaf_boundaries=None if mlc is None else mlc.boundaries_mm,
+            leaf_axis=None if mlc is None else mlc.axis,
+            technique=technique_of(control_points),
+        )
+
+    @property
+    def is_arc(self) -> bool:
+        """Whether the gantry rotates while the beam is on, by the control points."""
+        return technique_of(self.control_points) in ("ARC", "VMAT")
+
+    def __repr__(self) -> str:
+        start, stop = self.control_points[0], self.control_points[-1]
+        gantry = f"{start.gantry_deg:g}"
+        if start.gantry_deg != stop.gantry_deg:
+            gantry += f" to {stop.gantry_deg:g}"
+        mode = "" if self.fluence_mode == "STANDARD" else f" {self.fluence_mode}"
+        return (
+            f"Beam({self.number}, {self.name!r}, {self.energy_mv:g} MV{mode}, {self.technique}, "
+            f"gantry {gantry} deg, {self.mu:g} MU)"
+        )
+
     def _check_leaves(self, where: str) -> None:
         counts = {None if cp.leaves is None else cp.leaves.shape[1] for cp in self.control_points}
         if len(counts) != 1:
@@ -195,6 +259,11 @@ class Prescription:
         what = f"prescription to {self.description!r}"
         if finite(self.dose_gy, f"{what}: dose") < 0:
             raise InputError(f"{what}: {self.dose_gy:g} Gy; it cannot be negative")
+
+    @property
+    def is_to_target(self) -> bool:
+        """Whether a dose is to be reached, in a volume or at a point: no limit of an organ."""
+        return self.kind != "ORGAN_AT_RISK" and self.dose_gy > 0
 
 
 @dataclass(frozen=True)
@@ -237,3 +306,42 @@ class Plan:
             object.__setattr__(self, "fractions", planned)
             if planned < 1:
                 raise InputError(f"{planned} fractions planned; at least one is needed")
+
+    @property
+    def target_prescriptions(self) -> tuple[Prescription, ...]:
+        """Prescriptions of a dose to targets or points; limits of organs at risk are none."""
+        return tuple(one for one in self.prescriptions if one.is_to_target)
+
+    @property
+    def prescribed_gy(self) -> float | None:
+        """Largest dose prescribed to a target or point, all fractions, Gy; None without any."""
+        return max((one.dose_gy for one in self.target_prescriptions), default=None)
+
+    @property
+    def isocentre(self) -> tuple[float, float, float]:
+        """Isocentre (x, y, z) of all beams, mm, LPS.
+
+        Raises
+        ------
+        InputError
+            There is no beam, or the beams have several isocentres.
+        """
+        found = {cp.isocentre for beam in self.beams for cp in beam.control_points}
+        if len(found) != 1:
+            raise InputError(
+                f"the plan has {len(found)} isocentres; take that of one beam: "
+                "plan.beams[0].control_points[0].isocentre"
+            )
+        return found.pop()
+
+    def __repr__(self) -> str:
+        fractions = (
+            "no number of fractions"
+            if self.fractions is None
+            else (f"{self.fractions} fraction{'' if self.fractions == 1 else 's'}")
+        )
+        mu = sum(beam.mu for beam in self.beams)
+        prescribed = self.prescribed_gy
+        goal = "" if prescribed is None else f", {prescribed:g} Gy"
+        beams = f"{len(self.beams)} beam{'' if len(self.beams) == 1 else 's'}"
+        return f"Plan({self.label!r}, {beams}, {mu:g} MU, {fractions}{goal}, {self.position.value})"

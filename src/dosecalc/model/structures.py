@@ -14,6 +14,8 @@ from dosecalc.model.checks import read_only
 
 __all__ = ["Contour", "Structure", "StructureSet"]
 
+_TARGETS = ("GTV", "CTV", "PTV")
+
 
 @dataclass(frozen=True)
 class Contour:
@@ -71,6 +73,15 @@ class Structure:
         """Whether nothing is drawn."""
         return not self.contours
 
+    @property
+    def is_target(self) -> bool:
+        """Whether its type is GTV, CTV or PTV; without a type, whether its name begins so."""
+        return self.kind in _TARGETS if self.kind else self.name.upper().startswith(_TARGETS)
+
+    def __repr__(self) -> str:
+        kind = f" {self.kind}" if self.kind else ""
+        return f"Structure({self.number}, {self.name!r}{kind}, {len(self.contours)} contours)"
+
 
 @dataclass(frozen=True)
 class StructureSet:
@@ -117,6 +128,32 @@ class StructureSet:
         if broken and not drawn:
             raise InputError(f"the body: {self.refusal(broken[0].name)}")
         return drawn
+
+    @property
+    def body(self) -> Structure:
+        """The body contour: the one drawn structure of type EXTERNAL.
+
+        Raises
+        ------
+        InputError
+            There is none, there are several, or the one there is could not be read.
+        """
+        found = self.bodies
+        if len(found) != 1:
+            names = ", ".join(repr(s.name) for s in (found or self.structures))
+            raise InputError(
+                f"{len(found)} structures are of the type EXTERNAL; name the body contour, one "
+                f"of: {names}"
+            )
+        return found[0]
+
+    @property
+    def targets(self) -> tuple[Structure, ...]:
+        """Drawn targets (see `Structure.is_target`), in the order of the set."""
+        return tuple(s for s in self.structures if s.is_target and not s.is_empty)
+
+    def __repr__(self) -> str:
+        return f"StructureSet({self.label!r}, {len(self.structures)}: {', '.join(self.names)})"
 
     def refusal(self, name: str) -> str:
         """Say why a structure that was left out cannot be used."""

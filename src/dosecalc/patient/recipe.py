@@ -69,7 +69,7 @@ from dosecalc.data import toml_tables as toml
 from dosecalc.data.machines import load_machine, point_source_machine
 from dosecalc.data.spectra import load_spectrum, monoenergetic
 from dosecalc.errors import InputError
-from dosecalc.model import Beam, ControlPoint, Grid, Machine, PatientPosition, Phantom, Plan
+from dosecalc.model import Beam, Grid, Machine, PatientPosition, Phantom, Plan
 from dosecalc.patient._recipe_solids import read_filling, read_grid, read_solid
 from dosecalc.patient.solids import Filling, Solid, fill_solids
 
@@ -222,31 +222,18 @@ def build_case(recipe: Recipe) -> tuple[Phantom, Plan, Machine]:
 def _beam(index: int, beam: MachineBeam, machine: Machine) -> Beam:
     if beam.leaves is not None and machine.mlc is None:
         raise InputError(f"beam {index} ({beam.name}): {machine.name} has no leaves to position")
-    states = tuple(
-        ControlPoint(
-            meterset_fraction=fraction,
-            gantry_deg=beam.aim.gantry_deg,
-            collimator_deg=beam.aim.collimator_deg,
-            couch_deg=beam.aim.couch_deg,
-            isocentre=beam.aim.isocentre,
-            jaws_x=beam.jaws_x,
-            jaws_y=beam.jaws_y,
-            leaves=beam.leaves,
-        )
-        for fraction in (0.0, 1.0)
-    )
-    mlc = machine.mlc if beam.leaves is not None else None
-    return Beam(
+    return Beam.static(
+        machine,
+        mu=beam.mu,
+        isocentre=beam.aim.isocentre,
+        jaws_x=beam.jaws_x,
+        jaws_y=beam.jaws_y,
+        leaves=beam.leaves,
+        gantry_deg=beam.aim.gantry_deg,
+        collimator_deg=beam.aim.collimator_deg,
+        couch_deg=beam.aim.couch_deg,
         number=index,
         name=beam.name,
-        energy_mv=machine.energy_mv,
-        fluence_mode=machine.fluence_mode,
-        machine_name=machine.name,
-        sad_mm=machine.sad_mm,
-        mu=beam.mu,
-        control_points=states,
-        leaf_boundaries=None if mlc is None else mlc.boundaries_mm,
-        leaf_axis=None if mlc is None else mlc.axis,
     )
 
 

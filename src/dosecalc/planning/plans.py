@@ -44,15 +44,6 @@ _ENGINES: dict[str, Callable[..., Dose]] = {
 # Decimals of MU that planning systems export.
 _MU_DIGITS = 4
 
-# What Monte Carlo says of a beam and nobody can say of a sum.
-_OF_EACH_BEAM = (
-    "seed",
-    "batches",
-    "histories",
-    "uncertainty_above_half_maximum",
-    "share_of_energy_that_left",
-)
-
 
 @dataclass(frozen=True)
 class PlanDose:
@@ -79,15 +70,8 @@ class PlanDose:
     @property
     def fraction(self) -> Dose:
         """Dose of one fraction: the sum of the beams."""
-        doses = [self.beams[b.number] for b in self.plan.beams]
-        gray = np.asarray(np.sum([d.gray for d in doses], axis=0, dtype=np.float64), np.float32)
-        provenance = _joined([(b.number, self.beams[b.number]) for b in self.plan.beams])
-        spreads = [d.uncertainty for d in doses if d.uncertainty is not None]
-        spread = None
-        if len(spreads) == len(doses):
-            squares = np.sum([np.square(one, dtype=np.float64) for one in spreads], axis=0)
-            spread = np.asarray(np.sqrt(squares), np.float32)
-        return replace(doses[0], gray=gray, uncertainty=spread, provenance=provenance)
+        numbers = [beam.number for beam in self.plan.beams]
+        return Dose.sum_of((self.beams[n] for n in numbers), names=numbers)
 
     @property
     def total(self) -> Dose:
@@ -99,23 +83,6 @@ class PlanDose:
     def dvh(self, case: PlanningCase, name: str) -> Dvh:
         """Histogram of a structure in the dose of all fractions."""
         return structure_dvh(case[name], self.total)
-
-
-def _joined(doses: Sequence[tuple[int, Dose]]) -> dict[str, Any]:
-    """Provenance of a sum of beams: what is said of one of them is said of the sum."""
-    each = {number: dose.provenance for number, dose in doses}
-    found = dict(doses[0][1].provenance)
-    for key in ("notes", "cautions"):
-        if any(key in one for one in each.values()):
-            found[key] = [text for one in each.values() for text in one.get(key, ())]
-    found["machines"] = {k: v for one in each.values() for k, v in one.get("machines", {}).items()}
-    for key in _OF_EACH_BEAM:
-        if key in found:
-            found[key] = {str(number): one.get(key) for number, one in each.items()}
-    if "stopped" in found:
-        reasons = [f"beam {n}: {one['stopped']}" for n, one in each.items() if one.get("stopped")]
-        found["stopped"] = "; ".join(reasons) or None
-    return found
 
 
 def make_plan(

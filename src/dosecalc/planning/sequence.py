@@ -86,19 +86,7 @@ def step_and_shoot(
                 )
             )
         done += times
-    return Beam(
-        number=number,
-        name=name or f"G{grid.gantry_deg:03.0f}",
-        energy_mv=machine.energy_mv,
-        fluence_mode=machine.fluence_mode,
-        machine_name=machine.name,
-        sad_mm=machine.sad_mm,
-        mu=step * total,
-        control_points=tuple(points),
-        leaf_boundaries=mlc.boundaries_mm,
-        leaf_axis="x",
-        technique="STEP_AND_SHOOT" if len(states) > 1 else "STATIC",
-    )
+    return Beam.of_machine(machine, tuple(points), mu=step * total, number=number, name=name)
 
 
 def _on_leaves(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from dosecalc.beam import beam_axes
 from dosecalc.errors import InputError
-from dosecalc.model import Beam, ControlPoint, Machine, PatientPosition, Structure
+from dosecalc.model import Beam, Machine, PatientPosition, Structure
 from dosecalc.patient.coverage import centroid, corner_points
 
 __all__ = ["conformal_beam"]
@@ -55,33 +56,21 @@ def conformal_beam(
     low = np.floor((outline.min(axis=0) - margin_mm) / _JAW_STEP_MM) * _JAW_STEP_MM
     high = np.ceil((outline.max(axis=0) + margin_mm) / _JAW_STEP_MM) * _JAW_STEP_MM
     jaws = [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
-    states = tuple(
-        ControlPoint(
-            meterset_fraction=share,
-            gantry_deg=gantry_deg,
-            collimator_deg=collimator_deg,
-            couch_deg=couch_deg,
-            isocentre=isocentre,
-            jaws_x=None if machine.jaws_x is None else jaws[0],
-            jaws_y=None if machine.jaws_y is None else jaws[1],
-            leaves=leaves,
-        )
-        for share in (0.0, 1.0)
-    )
-    return Beam(
-        number=number,
-        name=f"G{gantry_deg:03.0f}",
-        energy_mv=machine.energy_mv,
-        fluence_mode=machine.fluence_mode,
-        machine_name=machine.name,
-        sad_mm=machine.sad_mm,
+    beam = Beam.static(
+        machine,
         mu=mu,
-        control_points=states,
-        leaf_boundaries=edges,
-        leaf_axis="x",
-        prescribed_dose_gy=dose_gy,
-        dose_point=None if dose_gy is None else isocentre,
+        isocentre=isocentre,
+        jaws_x=None if machine.jaws_x is None else jaws[0],
+        jaws_y=None if machine.jaws_y is None else jaws[1],
+        leaves=leaves,
+        gantry_deg=gantry_deg,
+        collimator_deg=collimator_deg,
+        couch_deg=couch_deg,
+        number=number,
     )
+    if dose_gy is None:
+        return beam
+    return replace(beam, prescribed_dose_gy=dose_gy, dose_point=isocentre)
 
 
 def _seen_from_source(

@@ -12,6 +12,8 @@ from dosecalc.analysis.dvh import Dvh, structure_dvh
 from dosecalc.beam import beam_axes
 from dosecalc.errors import GeometryError
 from dosecalc.model import CtImage, Dose, Grid, Phantom, Plan, Structure, StructureSet
+from dosecalc.model.checks import known
+from dosecalc.model.interpolation import along_axis
 from dosecalc.patient.coverage import volume_fraction
 
 __all__ = [
@@ -22,12 +24,9 @@ __all__ = [
     "cut",
     "evaluate",
     "full_dose",
-    "value_at",
 ]
 
 Point = tuple[float, float, float]
-
-_TARGETS = ("GTV", "CTV", "PTV")
 
 
 class Planes(NamedTuple):
@@ -58,11 +57,6 @@ class StructureResult:
     dvh: Dvh | None
     remark: str = ""
     voxels: int = 0
-
-    @property
-    def is_target(self) -> bool:
-        """Whether its type, or else the start of its name, is GTV, CTV or PTV: for display only."""
-        return self.structure.kind in _TARGETS or self.structure.name.upper().startswith(_TARGETS)
 
 
 @dataclass(frozen=True)
@@ -102,14 +96,12 @@ class Result:
     @property
     def at_isocentre(self) -> float | None:
         """Dose at the isocentre, None where it lies outside the dose grid."""
-        return value_at(self.dose.gray, self.dose.grid, self.isocentre)
+        return known(self.dose.at(self.isocentre))
 
     @property
     def maximum(self) -> tuple[float, Point]:
         """Largest dose of a voxel, and where its centre is (x, y, z), mm."""
-        index = np.unravel_index(int(self.dose.gray.argmax()), self.dose.gray.shape)
-        x, y, z = self.dose.grid.position_of(index)
-        return float(self.dose.gray[index]), (float(x), float(y), float(z))
+        return self.dose.maximum, self.dose.maximum_point
 
 
 def evaluate(
@@ -148,13 +140,14 @@ def _hottest_on_axis(plan: Plan, dose: Dose) -> Point:
     point = plan.beams[0].control_points[0]
     direction = beam_axes(plan.position, point.gantry_deg, point.collimator_deg, point.couch_deg)[2]
     reach = float(np.linalg.norm(np.subtract(dose.grid.upper, dose.grid.lower)))
-    best, highest = point.isocentre, 0.0
-    for along in np.arange(-reach, reach, min(dose.grid.spacing)):
-        x, y, z = point.isocentre + along * direction
-        value = value_at(dose.gray, dose.grid, (float(x), float(y), float(z)))
-        if value is not None and value > highest:
-            best, highest = (float(x), float(y), float(z)), value
-    return best
+    steps = np.arange(-reach, reach, min(dose.grid.spacing))
+    places = point.isocentre + steps[:, None] * direction
+    found = np.nan_to_num(dose.at(places))
+    highest = int(found.argmax())
+    if not found[highest] > 0:
+        return point.isocentre
+    x, y, z = places[highest]
+    return float(x), float(y), float(z)
 
 
 def full_dose(plan: Plan, dose: Dose) -> FullDose:
@@ -163,13 +156,13 @@ def full_dose(plan: Plan, dose: Dose) -> FullDose:
     Of several prescriptions to targets or points it is the largest. A dose of one
     fraction is shown against the prescription of one fraction.
     """
-    doses = [p.dose_gy for p in plan.prescriptions if p.kind != "ORGAN_AT_RISK" and p.dose_gy > 0]
-    if dose.unit == "Gy" and doses:
+    prescribed = plan.prescribed_gy
+    if dose.unit == "Gy" and prescribed is not None:
         if dose.summation == "PLAN":
-            return FullDose(max(doses), "prescription")
+            return FullDose(prescribed, "prescription")
         if plan.fractions is not None:
-            return FullDose(max(doses) / plan.fractions, "prescription per fraction")
-    highest = float(dose.gray.max())
+            return FullDose(prescribed / plan.fractions, "prescription per fraction")
+    highest = dose.maximum
     return FullDose(highest if highest > 0 else 1.0, "maximum")
 
 
@@ -195,34 +188,8 @@ def cut(values: NDArray[np.float32], grid: Grid, point: Point) -> Planes:
 
     Beyond the outermost voxel centres the planes are those of the last voxels.
     """
-    z, y, x = (_between(float(f), n) for f, n in zip(grid.index_of(point), grid.shape, strict=True))
-    return Planes(
-        axial=_mixed(values, 0, z), coronal=_mixed(values, 1, y), sagittal=_mixed(values, 2, x)
-    )
-
-
-def value_at(values: NDArray[np.float32], grid: Grid, point: Point) -> float | None:
-    """Value at a point, linear between voxel centres; None outside the grid."""
-    if not grid.contains(point):
-        return None
-    index = [_between(float(f), n) for f, n in zip(grid.index_of(point), grid.shape, strict=True)]
-    for position in index:
-        values = _mixed(values, 0, position)
-    return float(values)
-
-
-def _between(index: float, count: int) -> tuple[int, int, float]:
-    """Voxels before and after a fractional index, and the share of the one after."""
-    low = min(max(int(np.floor(index)), 0), count - 1)
-    high = min(low + 1, count - 1)
-    return low, high, min(max(index - low, 0.0), 1.0)
-
-
-def _mixed(
-    values: NDArray[np.float32], axis: int, position: tuple[int, int, float]
-) -> NDArray[np.float32]:
-    low, high, share = position
-    first = np.take(values, low, axis=axis)
-    return np.asarray(
-        first + np.float32(share) * (np.take(values, high, axis=axis) - first), dtype=np.float32
-    )
+    planes = [
+        along_axis(values, np.array([place]), axis).astype(np.float32).squeeze(axis)
+        for axis, place in enumerate(grid.index_of(point))
+    ]
+    return Planes(*planes)

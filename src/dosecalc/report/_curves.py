@@ -13,7 +13,6 @@ from dosecalc.report.drawn_names import drawn
 __all__ = ["draw_dvh", "draw_profiles"]
 
 _MOST_CURVES = 10
-_LEVELS = 400
 # Dashes and colours: neighbours differ in both, and in print by dash alone.
 _STYLES: tuple[tuple[str, Any], ...] = (
     ("#a50f15", "-"),
@@ -37,23 +36,22 @@ def draw_dvh(result: Result, panel: Axes) -> str:
     curves = [s for s in result.structures if s.dvh is not None]
     curves.sort(key=_rank)
     shown = curves[:_MOST_CURVES]
-    levels = np.linspace(0, 1.05 * (result.maximum[0] or 1.0), _LEVELS)
+    most = 1.05 * (result.maximum[0] or 1.0)
     for i, one in enumerate(shown):
         dvh = one.dvh
         if dvh is None:
             continue
         colour, dash = _STYLES[i % len(_STYLES)]
         name = drawn(one.structure.name) + ("" if dvh.is_complete else " (part)")
-        percent = 100 * dvh.volume_at_dose(levels) / dvh.inside_cm3
-        width = 2.2 if one.is_target else 1.4
-        panel.plot(levels, percent, color=colour, ls=dash, lw=width, label=name)
+        width = 2.2 if one.structure.is_target else 1.4
+        dvh.plot(panel, most_gy=most, color=colour, ls=dash, lw=width, label=name)
     if result.full.meaning != "maximum":
         panel.axvline(result.full.gray, color="black", lw=0.8, ls=(0, (4, 3)))
         panel.text(
             result.full.gray, 106, f"{result.full.gray:.4g} {result.dose.unit}", fontsize=7.5,
             ha="center", va="bottom",
         )  # fmt: skip
-    panel.set_xlim(0, levels[-1])
+    panel.set_xlim(0, most)
     panel.set_ylim(0, 105)
     panel.set_yticks(range(0, 101, 20))
     panel.set_xlabel(f"dose / {result.dose.unit}", fontsize=8, labelpad=1)
@@ -64,7 +62,7 @@ def draw_dvh(result: Result, panel: Axes) -> str:
 
 
 def _rank(one: StructureResult) -> tuple[bool, float]:
-    return (not one.is_target, 0.0 if one.dvh is None else -one.dvh.dose_at_volume(2))
+    return (not one.structure.is_target, 0.0 if one.dvh is None else -one.dvh.dose_at_volume(2))
 
 
 def _left_out(result: Result, curves: list[StructureResult]) -> str:

@@ -179,7 +179,7 @@ def _draw_arrows(panel: Axes, view: _View, result: Result, labels: Labels) -> No
         point = beam.control_points[0]
         axes = beam_axes(result.plan.position, point.gantry_deg, 0.0, point.couch_deg)
         towards = axes[2]
-        if abs(towards[2]) > 0.02 or beam.technique in ("ARC", "VMAT"):
+        if abs(towards[2]) > 0.02 or beam.is_arc:
             continue
         centre, back = np.array(point.isocentre[:2]), -towards[:2]
         with np.errstate(divide="ignore"):
@@ -211,7 +211,7 @@ def _draw_outlines(panel: Axes, view: _View, result: Result, index: int) -> None
     for one in result.structures:
         if one.planes is None or float(one.planes[index].max()) < 0.5:
             continue
-        width = 1.6 if one.is_target else 1.0
+        width = 1.6 if one.structure.is_target else 1.0
         lines = panel.contour(
             grid.centres(view.across), grid.centres(view.upward), one.planes[index],
             levels=[0.5], colors="white", linewidths=width,
@@ -246,7 +246,7 @@ def _name_outlines(view: _View, result: Result, index: int, labels: Labels) -> N
         rows, columns = np.nonzero(inside)
         chosen = [columns.argmax(), columns.argmin(), rows.argmax(), rows.argmin()]
         ends = [(float(across[columns[i]]), float(upward[rows[i]])) for i in chosen]
-        labels.beside(ends, drawn(one.structure.name), far=one.is_target)
+        labels.beside(ends, drawn(one.structure.name), far=one.structure.is_target)
 
 
 def _draw_isodoses(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dosecalc.analysis.difference import dose_difference, on_grid
+from dosecalc.analysis.difference import dose_difference
 from dosecalc.analysis.gamma import GammaCriteria, GammaResult, gamma_index
 from dosecalc.model import Dose
 from dosecalc.patient.coverage import holds
@@ -52,7 +52,7 @@ def places_of(
     apart : see `dosecalc.verification.beside_patient`
     """
     grid, phantom = reference.grid, evidence.phantom
-    found = on_grid(evidence.calculated, grid)
+    found = evidence.calculated.on(grid)
     patient = patient_voxels(phantom, grid, apart)
     return Places(
         _difference(evidence, reference, found),

@@ -196,11 +196,10 @@ def _prescribed(plan: Plan, rows: Sequence[StructureRow]) -> dict[str, float]:
     """Prescribed doses by structure, the largest of each; under "" the largest of all, Gy."""
     names = {row.structure.number: row.structure.name for row in rows}
     found: dict[str, float] = {}
-    for one in plan.prescriptions:
-        if one.kind != "ORGAN_AT_RISK" and one.dose_gy > 0:
-            name = names.get(one.structure_number) if one.structure_number is not None else None
-            for key in {"", name or ""}:
-                found[key] = max(found.get(key, 0.0), one.dose_gy)
+    for one in plan.target_prescriptions:
+        name = names.get(one.structure_number) if one.structure_number is not None else None
+        for key in {"", name or ""}:
+            found[key] = max(found.get(key, 0.0), one.dose_gy)
     return found
 
 
@@ -287,7 +286,7 @@ def _ambiguous(rows: Sequence[StructureRow]) -> list[Finding]:
 def _prescription(evidence: Evidence) -> tuple[float, str]:
     """Dose that percentages are of, and what the plan prescribes in words."""
     plan = evidence.plan
-    wanted = [p for p in plan.prescriptions if p.kind != "ORGAN_AT_RISK" and p.dose_gy > 0]
+    wanted = plan.target_prescriptions
     if not wanted:
         dose = evidence.calculated if evidence.reference is None else evidence.reference
         highest = float(dose.gray.max())

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-import numpy as np
-
 from dosecalc.data.hu_curves import HuCurve
 from dosecalc.messages.findings import Finding
 from dosecalc.model import Beam, CtImage, Dose, Machine, Phantom, Plan, StructureSet
+from dosecalc.model.checks import known
 
 __all__ = ["Evidence", "beam_point", "dose_at"]
 
@@ -85,11 +84,4 @@ def beam_point(beam: Beam) -> Point:
 
 def dose_at(dose: Dose, point: Point) -> float | None:
     """Dose at a point, trilinear; None outside of the grid."""
-    if not dose.grid.contains(point):
-        return None
-    values = dose.gray
-    for place, count in zip(dose.grid.index_of(point), dose.grid.shape, strict=True):
-        low = min(max(int(np.floor(place)), 0), count - 1)
-        high, share = min(low + 1, count - 1), min(max(float(place) - low, 0.0), 1.0)
-        values = (1 - share) * values[low] + share * values[high]
-    return float(values)
+    return known(dose.at(point))

@@ -23,7 +23,6 @@ _APART = 0.02
 _NOT_SAID = (
     "the reference does not say whether it is dose to water or to medium, which matters here"
 )
-_TARGETS = ("GTV", "CTV", "PTV")
 
 
 def structure_rows(evidence: Evidence) -> tuple[StructureRow, ...]:
@@ -92,8 +91,8 @@ def _fit(
     """Conformity of a target with a prescription, all of which lies in the dose grid."""
     wanted = [
         p.dose_gy
-        for p in evidence.plan.prescriptions
-        if p.structure_number == structure.number and p.kind != "ORGAN_AT_RISK" and p.dose_gy > 0
+        for p in evidence.plan.target_prescriptions
+        if p.structure_number == structure.number
     ]
     if dose is None or not wanted:
         return None
@@ -114,12 +113,10 @@ def _fit(
 def kind_of(structure: Structure, plan: Plan) -> str:
     """Say what a structure is to the plan; one without a type goes by its name."""
     prescribed = {p.structure_number for p in plan.prescriptions if p.kind != "ORGAN_AT_RISK"}
-    if structure.kind in _TARGETS or structure.number in prescribed:
+    if structure.is_target or structure.number in prescribed:
         return "target"
     if structure.kind == "EXTERNAL":
         return "external"
-    if not structure.kind and structure.name.upper().startswith(_TARGETS):
-        return "target"
     return "organ" if structure.kind in ("ORGAN", "AVOIDANCE") else "other"
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from dosecalc.data.hu_curves import load_hu_curve
 from dosecalc.model import CtImage, Grid, PatientPosition, Phantom
+from dosecalc.model.interpolation import at_points
 from dosecalc.patient.phantom import phantom_from_ct
-from dosecalc.records.result import value_at
 from dosecalc.workflow.engines import calculate_dose
 from dosecalc.workflow.prepare import prepare
 from dosecalc.workflow.progress import Stages
@@ -79,8 +79,7 @@ def check_water(options: CalcOptions, stages: Stages) -> WaterCheck:
 
 
 def _at(gray: np.typing.NDArray[np.float32], grid: Grid, depth: float) -> float:
-    value = value_at(gray, grid, (0.0, depth, 0.0))
-    return 0.0 if value is None else value
+    return float(np.nan_to_num(at_points(gray, grid, (0.0, depth, 0.0))))
 
 
 def _scanned(grid: Grid) -> Phantom:

@@ -34,7 +34,7 @@ from dosecalc.io.dicom.dose import DoseReferences, ImportedDose
 from dosecalc.io.dicom.identity import Doubt
 from dosecalc.io.dicom.plan import read_plan
 from dosecalc.io.dicom.structures import read_structures
-from dosecalc.model import CtImage, PatientPosition, Plan, StructureSet
+from dosecalc.model import CtImage, PatientPosition, Plan, Structure, StructureSet
 from dosecalc.patient.drawing import on_slices
 
 __all__ = ["Case", "SourceFile", "import_folder", "references_for"]
@@ -75,6 +75,24 @@ class Case:
     files: tuple[SourceFile, ...]
     notes: tuple[str, ...] = ()
     doubts: tuple[Doubt, ...] = ()
+
+    def __getitem__(self, name: str) -> Structure:
+        """Return a structure by its name.
+
+        Raises
+        ------
+        InputError
+            There is no structure set, or no usable structure of that name.
+        """
+        if self.structures is None:
+            raise InputError(f"{self.folder} holds no structure set, so no structure {name!r}")
+        return self.structures[name]
+
+    def __repr__(self) -> str:
+        number = 0 if self.structures is None else len(self.structures.structures)
+        ct = "no CT" if self.ct is None else f"CT of {self.ct.grid.voxels_text}"
+        doses = f"{len(self.doses)} dose{'' if len(self.doses) == 1 else 's'}"
+        return f"Case({str(self.folder)!r}, {ct}, {number} structures, {self.plan}, {doses})"
 
 
 def import_folder(

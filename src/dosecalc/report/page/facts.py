@@ -79,7 +79,7 @@ def _unit_lines(v: Verification, words: Words) -> tuple[str, ...]:
         n = plan.fractions
         numbers = {"n": str(n), "mu": words.number(mu, 1), "total": words.number(mu * n, 1)}
         lines.append(words("mu_line", **numbers))
-        if any(p.dose_gy > 0 and p.kind != "ORGAN_AT_RISK" for p in plan.prescriptions):
+        if plan.target_prescriptions:
             total = v.prescribed_gy
             lines.append(
                 words("dose_line", n=str(n), gray=words.short(total / n), total=words.short(total))

@@ -149,9 +149,8 @@ def _curve(one: Drawn, most: float) -> Html:
 
 
 def _line(dvh: Dvh, most: float, colour: str, name: str, *, wide: bool) -> Html:
-    doses = np.linspace(0.0, dvh.maximum_gy, LEVELS)
-    volumes = np.asarray(dvh.percent_at_dose(doses))
-    corners = [f"{_n(_x(d, most))},{_n(_y(p))}" for d, p in zip(doses, volumes, strict=True)]
+    points = zip(*dvh.curve(LEVELS), strict=True)
+    corners = [f"{_n(_x(d, most))},{_n(_y(p))}" for d, p in points]
     corners.append(f"{_n(_x(dvh.maximum_gy, most))},{_n(_y(0))}")
     return element(
         "polyline",

@@ -14,7 +14,6 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dosecalc.analysis.difference import on_grid
 from dosecalc.model import Grid
 from dosecalc.records.result import cut
 from dosecalc.report.drawn_names import drawn
@@ -47,7 +46,7 @@ def draw_comparison(verification: Verification, words: Words) -> bytes:
     planes = cut(calculated, grid, point)
     other = missing = patient = None
     if v.reference is not None:
-        known = 100 * on_grid(v.reference, grid) / v.prescribed_gy
+        known = 100 * v.reference.on(grid) / v.prescribed_gy
         other = cut(np.nan_to_num(known, nan=0.0).astype(np.float32), grid, point)
         # The air around the patient counts in no rule.
         patient = cut(patient_voxels(v.phantom, grid, v.apart).astype(np.float32), grid, point)
@@ -146,12 +145,9 @@ def _histograms(v: Verification, axes: Axes, words: Words) -> None:
         for dvh, dash in ((one.row.reference, "--"), (one.row.calculated, "-")):
             if dvh is None:
                 continue
-            doses = np.linspace(0, dvh.maximum_gy, 200)
             name = f"{one.number} {drawn(one.row.structure.name)}"
             label = name if dash == "-" or one.row.calculated is None else None
-            axes.plot(
-                doses, dvh.percent_at_dose(doses), dash, color=one.colour, lw=1.2, label=label
-            )
+            dvh.plot(axes, ls=dash, color=one.colour, lw=1.2, label=label)
         mark = marker_place(one)
         if mark is not None:
             # The number on a curve tells structures apart in black and white.

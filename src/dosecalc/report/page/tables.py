@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dosecalc.analysis.dvh import Dvh
 from dosecalc.messages.findings import Finding, Outcome
 from dosecalc.model import Dose
-from dosecalc.records.result import value_at
+from dosecalc.model.checks import known
 from dosecalc.report.page.words import Words
 from dosecalc.verification.verification import BeamRow, StructureRow, Verification
 
@@ -289,10 +289,8 @@ def _engines(v: Verification, words: Words) -> Table:
         (
             name,
             words(f"dose_to_{dose.dose_to}"),
-            words.number(float(dose.gray.max())),
-            words("parts_apart").join(
-                words.number(value_at(dose.gray, dose.grid, one.point)) for one in shown
-            ),
+            words.number(dose.maximum),
+            words("parts_apart").join(words.number(known(dose.at(one.point))) for one in shown),
         )
         for name, dose in doses
     )

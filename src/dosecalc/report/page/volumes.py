@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dosecalc.analysis.difference import on_grid
 from dosecalc.analysis.gamma import GammaResult
 from dosecalc.errors import GeometryError
 from dosecalc.model import Dose, Grid, Structure
@@ -126,7 +125,7 @@ def _doses(doses: Mapping[str, Dose], display: Display) -> list[dict[str, Any]]:
         if dose.grid == display.source:
             gray = dose.gray[display.slices].astype(np.float64)
         else:
-            gray = on_grid(dose, display.grid)
+            gray = dose.on(display.grid)
         unknown = np.isnan(gray)
         codes = np.rint(np.where(unknown, 0.0, gray).clip(0.0) / step).astype(np.uint16)
         codes[unknown] = UNKNOWN

@@ -24,8 +24,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dosecalc.analysis.difference import on_grid
 from dosecalc.model import Beam, Dose, PatientPosition
+from dosecalc.model.interpolation import on_grid
 from dosecalc.verification.beam_fit.causes import (
     SMALL,
     Cause,
@@ -200,7 +200,9 @@ def _noise(
 
     From second differences along x, whose median edges of fields do not reach.
     """
-    total = np.sum([on_grid(dose, reference.grid) for dose in beam_doses.values()], axis=0)
+    total = np.sum(
+        [on_grid(dose.gray, dose.grid, reference.grid) for dose in beam_doses.values()], axis=0
+    )
     off = np.where(counts, reference.gray - fractions * total, np.nan)
     second = np.abs(off[..., 2:] - 2 * off[..., 1:-1] + off[..., :-2])
     second = second[np.isfinite(second)]

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from dosecalc.analysis.difference import on_grid
 from dosecalc.analysis.displacement import dose_displacement
 from dosecalc.analysis.gamma import GammaResult
 from dosecalc.messages.findings import Finding, Outcome
@@ -62,7 +61,7 @@ def distribution_findings(
 
     apart : couch and bolus on the phantom's grid, which are not looked at
     """
-    found = on_grid(calculated, reference.grid)
+    found = calculated.on(reference.grid)
     given = reference.gray.astype(np.float64)
     findings = []
     flat = np.isfinite(found) & (given > _HIGH * prescribed_gy)

@@ -21,7 +21,7 @@ def prescription_findings(
 ) -> list[Finding]:
     """Compare the calculated dose with the prescription: MU, fractions and units close."""
     limit, findings = tolerances.limits["prescription"], []
-    targets = [p for p in plan.prescriptions if p.kind != "ORGAN_AT_RISK" and p.dose_gy > 0]
+    targets = plan.target_prescriptions
     if not targets:
         sentence = "the plan prescribes no dose: nothing says what its MU should give"
         return [Finding("prescription", Outcome.REVIEW, sentence)]
@@ -54,7 +54,7 @@ def closure_findings(plan: Plan, tolerances: Tolerances) -> list[Finding]:
     to nothing that the plan names, need not be that at a point: then the number is shown.
     """
     stated = [b.prescribed_dose_gy for b in plan.beams if b.prescribed_dose_gy is not None]
-    wanted = [p for p in plan.prescriptions if p.kind != "ORGAN_AT_RISK" and p.dose_gy > 0]
+    wanted = plan.target_prescriptions
     if len(stated) < len(plan.beams) or not wanted or plan.fractions is None:
         return []
     one = max(wanted, key=lambda p: p.dose_gy)
