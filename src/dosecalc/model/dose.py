@@ -378,9 +378,8 @@ def joined_provenance(each: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """
     found = dict(next(iter(each.values())))
     for key in ("notes", "cautions"):
-        if any(key in one for one in each.values()):
-            texts = (text for one in each.values() for text in one.get(key, ()))
-            found[key] = list(dict.fromkeys(texts))
+        texts = (text for one in each.values() for text in one.get(key, ()))
+        found[key] = list(dict.fromkeys(texts))
     if any("machines" in one for one in each.values()):
         found["machines"] = {
             k: v for one in each.values() for k, v in one.get("machines", {}).items()

@@ -120,7 +120,7 @@ def _dose(prepared: Prepared, options: CalcOptions, dose: Dose) -> Dose:
 def _over_all_fractions(dose: Dose, plan: Plan) -> Dose:
     if plan.fractions is None:
         raise InputError("the number of fractions is not known; say --per-fraction")
-    return dose.scaled(plan.fractions, summation="PLAN")
+    return dose.total
 
 
 def _write_dose(result: Result, prepared: Prepared, folder: Path) -> list[Path]:

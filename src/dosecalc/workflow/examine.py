@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from dosecalc.beam.parts import short_arcs
 from dosecalc.errors import InputError, OutsideValidityError
 from dosecalc.messages.findings import Finding, Outcome
@@ -132,29 +130,25 @@ def _calculated(
 ) -> tuple[Dose, dict[int, Dose]]:
     """Dose of the whole plan, and of each beam, one fraction."""
     plan = prepared.plan
-    fractions = plan.fractions or 1
     with stages.stage(f"calculating the dose, {options.engine}") as advance:
         if options.engine == "monte-carlo":
             dose = calculate_dose(prepared, options, advance)
             # The uncertainty asked for is that of the sum; single beams take another engine.
-            return dose.scaled(fractions, summation="PLAN"), {}
-        total, doses = np.zeros(prepared.phantom.grid.shape), {}
+            return _of_course(dose), {}
+        doses = {}
         for n, beam in enumerate(plan.beams):
             alone = replace(prepared, plan=replace(plan, beams=(beam,)))
 
             def tell(what: str, done: int, of: int, n: int = n) -> None:
                 advance(what, n * of + done, len(plan.beams) * of)
 
-            dose = calculate_dose(alone, options, tell)
-            total += dose.gray
-            doses[beam.number] = dose
-    about = [dose.provenance for dose in doses.values()]
-    joined = dict(about[0])
-    for key in ("cautions", "notes"):
-        joined[key] = list(dict.fromkeys(text for one in about for text in one.get(key, ())))
-    joined["machines"] = {k: v for one in about for k, v in one["machines"].items()}
-    gray = (total * fractions).astype(np.float32)
-    return replace(dose, gray=gray, summation="PLAN", provenance=joined), doses
+            doses[beam.number] = calculate_dose(alone, options, tell)
+    return _of_course(Dose.sum_of(doses.values(), names=list(doses))), doses
+
+
+def _of_course(dose: Dose) -> Dose:
+    """Return the dose of all fractions; of one where nothing says how many there are."""
+    return dose.total if dose.fractions is not None else dose.scaled(1, summation="PLAN")
 
 
 def _parts(
@@ -166,9 +160,7 @@ def _parts(
     where it refuses, nothing is fitted, which the verification says.
     """
     arcs = {
-        beam.number: short_arcs(beam, _SHORT_ARC_DEG)
-        for beam in prepared.plan.beams
-        if any(p.gantry_direction != "NONE" for p in beam.control_points)
+        beam.number: short_arcs(beam, _SHORT_ARC_DEG) for beam in prepared.plan.beams if beam.is_arc
     }
     if not arcs:
         return {}

@@ -272,5 +272,5 @@ def _of_plan(dose: Dose, plan: Plan, path: Path) -> Reference:
             "the plan dose"
         )
     note = f"the reference is the dose of one fraction; it was multiplied by {plan.fractions}"
-    whole = dose.scaled(plan.fractions, summation="PLAN")
+    whole = replace(dose, fractions=plan.fractions).total
     return Reference(whole, chosen, (note,), findings, shared)
