@@ -10,7 +10,6 @@ another engine. What is planned stands in the capitals below.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
@@ -67,8 +66,8 @@ def main() -> None:
     )
     planned = calculate(case, plan, asked.engine)
     planned = normalised(case, planned, asked.target, asked.normalise, AIMS_GY[asked.normalise])
-    save(case, planned, asked.out)
-    copy_patient(case, asked.out)
+    # With CT and structures beside the plan: a patient folder, for `dosecalc verify`.
+    save(case, planned, asked.out, with_inputs=True)
     show(case, planned)
 
 
@@ -94,14 +93,6 @@ def options() -> argparse.Namespace:
     if asked.out.exists():
         parser.exit(3, f"refused: {asked.out} exists already; name a folder that does not\n")
     return asked
-
-
-def copy_patient(case: PlanningCase, out: Path) -> None:
-    """Put CT and structures beside the plan."""
-    for file in case.source.files:
-        if file.used and file.kind in ("CT", "RTSTRUCT"):
-            (out / file.name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(case.source.folder / file.name, out / file.name)
 
 
 def show(case: PlanningCase, planned: PlanDose) -> None:

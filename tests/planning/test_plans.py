@@ -29,6 +29,7 @@ from dosecalc.planning import (
     scaled,
 )
 from dosecalc.planning.demo_patient import ThoraxPlan, write_thorax_patient
+from dosecalc.workflow.engines import COMPUTE
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +89,7 @@ def test_only_changed_beams_are_calculated_again(
         calls.append(args[1].beams[0].number)  # type: ignore[attr-defined]
         return pencil_beam.compute(*args, **words)  # type: ignore[arg-type]
 
-    monkeypatch.setitem(
-        __import__("dosecalc.planning.plans", fromlist=["x"])._ENGINES, "pencil-beam", counting
-    )
+    monkeypatch.setitem(COMPUTE, "pencil-beam", counting)
     beams = planned.plan.beams
     more = replace(beams[0], mu=90.0, name="more MU")
     wider = conformal_beam(
@@ -115,7 +114,7 @@ def test_saved_plans_open_with_the_same_dose(
     done = normalised(case, planned, TARGET, "mean", 60.0)
     place = save(case, done, tmp_path / "out")
     record = json.loads((place / "run.json").read_text())
-    assert set(record["outputs_sha256"]) == {"RTPLAN.dcm", "RTDOSE.dcm"}
+    assert set(record["outputs_sha256"]) == {"RTPLAN.dcm", "RTDOSE.dcm", "picture.png"}
     together = tmp_path / "together"
     together.mkdir()
     (together / "RTPLAN.dcm").write_bytes((place / "RTPLAN.dcm").read_bytes())

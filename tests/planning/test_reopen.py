@@ -24,12 +24,12 @@ from dosecalc.planning import (
     make_plan,
     normalised,
     open_case,
-    plans,
     recalculate,
     save,
     step_and_shoot,
 )
 from dosecalc.planning.demo_patient import ThoraxPlan, write_thorax_patient
+from dosecalc.workflow.engines import COMPUTE
 from tests.outside import program
 
 GRID_MM = 8.0
@@ -150,13 +150,13 @@ def test_saved_plans_pass_dciodvfy(kind: str, saved: dict[str, Path]) -> None:
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Numbers of the beams that the pencil beam calculates."""
     made: list[int] = []
-    original = plans._ENGINES["pencil-beam"]
+    original = COMPUTE["pencil-beam"]
 
     def counting(phantom: object, plan: Plan, *others: object) -> object:
         made.extend(beam.number for beam in plan.beams)
         return original(phantom, plan, *others)
 
-    monkeypatch.setitem(plans._ENGINES, "pencil-beam", counting)
+    monkeypatch.setitem(COMPUTE, "pencil-beam", counting)
     return made
 
 
@@ -238,7 +238,7 @@ def test_every_beam_has_random_numbers_of_its_own(
         said["stopped"] = "interrupted" if plan.beams[0].number == 2 else None
         return Dose(case.phantom.grid, noise, "medium", uncertainty=spread, provenance=said)
 
-    monkeypatch.setitem(plans._ENGINES, "monte-carlo", drawing)
+    monkeypatch.setitem(COMPUTE, "monte-carlo", drawing)
     plan = planned["conformal"].plan
     done = calculate(case, plan, "monte-carlo", MonteCarloSettings(seed=5))
     total, uncertainty = done.fraction, done.fraction.uncertainty

@@ -11,7 +11,7 @@ from dosecalc.data.materials import MaterialTable, load_material, materials_for_
 from dosecalc.errors import InputError
 from dosecalc.model import Structure, StructureSet
 
-__all__ = ["Fill", "Override", "resolve_overrides"]
+__all__ = ["Fill", "Override", "as_override", "resolve_overrides"]
 
 
 class Override(NamedTuple):
@@ -62,11 +62,18 @@ def resolve_overrides(
         for s in sorted(recorded, key=lambda s: s.kind != "EXTERNAL"):
             fills.append(_fill(s, Override(density=s.density), table)._replace(recorded=True))
     for name, value in overrides.items():
-        fills.append(_fill(structures[name], _as_override(name, value), table))
+        fills.append(_fill(structures[name], as_override(name, value), table))
     return tuple(fills), tuple(notes)
 
 
-def _as_override(name: str, value: float | str | Override) -> Override:
+def as_override(name: str, value: float | str | Override) -> Override:
+    """Return the override of a structure that a density (g/cm3) or a material's name means.
+
+    Raises
+    ------
+    InputError
+        It is neither.
+    """
     if isinstance(value, Override):
         return value
     if isinstance(value, str):

@@ -10,9 +10,9 @@ from dosecalc.planning.plans import (
     make_plan,
     normalised,
     recalculate,
-    save,
     scaled,
 )
+from dosecalc.planning.saving import save
 from dosecalc.planning.sequence import step_and_shoot
 from dosecalc.planning.shaping import conformal_beam
 

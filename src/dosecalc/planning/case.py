@@ -17,7 +17,9 @@ from dosecalc.io.dicom import Case, import_folder
 from dosecalc.model import CtImage, Machine, PatientPosition, Phantom, Structure, StructureSet
 from dosecalc.patient.coverage import volume_fraction
 from dosecalc.patient.dose_grid import dose_grid
+from dosecalc.patient.overrides import as_override
 from dosecalc.patient.phantom import phantom_from_ct
+from dosecalc.workflow.requests import CalcOptions
 
 __all__ = ["FolderChoices", "PlanningCase", "open_case"]
 
@@ -52,7 +54,9 @@ class PlanningCase:
         On the dose grid.
     machine : Machine
     choices : mapping
-        What was decided on opening, for the record.
+        What was decided on opening.
+    request : CalcOptions
+        The same as ``dosecalc calc`` would be asked for, for the record.
     """
 
     source: Case
@@ -61,6 +65,7 @@ class PlanningCase:
     phantom: Phantom
     machine: Machine
     choices: Mapping[str, Any]
+    request: CalcOptions
 
     def __getitem__(self, name: str) -> Structure:
         """Return a structure by its name."""
@@ -108,6 +113,7 @@ def open_case(
     DosecalcError
         Anything that is missing or cannot be calculated.
     """
+    position = _position(choices.get("position"))
     case = import_folder(
         Path(folder),
         plan_uid=choices.get("plan_uid"),
@@ -115,7 +121,7 @@ def open_case(
         ct_series_uid=choices.get("ct_series_uid"),
         fraction_group=choices.get("fraction_group"),
         without_beams=choices.get("without_beams", ()),
-        position=_position(choices.get("position")),
+        position=position,
         same_patient=choices.get("same_patient"),
         plane_spacing=plane_spacing,
         incomplete_ok=True,
@@ -150,7 +156,24 @@ def open_case(
         "bolus": list(bolus),
         "choices": {name: getattr(value, "value", value) for name, value in choices.items()},
     }
-    return PlanningCase(case, case.ct, case.structures, phantom, load_machine(machine), recorded)
+    request = CalcOptions(
+        path=Path(folder),
+        grid_mm=grid_mm,
+        machines=(machine,),
+        hu_curve=hu_curve,
+        body=body or external[0],
+        overrides={name: as_override(name, one) for name, one in (overrides or {}).items()},
+        couch=tuple(couch),
+        bolus=tuple(bolus),
+        plane_spacing=plane_spacing,
+        structure_set_uid=choices.get("structure_set_uid"),
+        ct_series_uid=choices.get("ct_series_uid"),
+        position=None if position is None else position.value,
+        incomplete=True,
+        same_patient=choices.get("same_patient"),
+    )
+    model = load_machine(machine)
+    return PlanningCase(case, case.ct, case.structures, phantom, model, recorded, request)
 
 
 def _position(name: PatientPosition | str | None) -> PatientPosition | None:

@@ -1,28 +1,23 @@
-"""Plans on a case: make, calculate, change and recalculate, normalise, save."""
+"""Plans on a case: make, calculate, change and recalculate, normalise."""
 
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dosecalc.analysis.dvh import Dvh, structure_dvh
 from dosecalc.beam import check_bolus
-from dosecalc.engines import collapsed_cone, monte_carlo, pencil_beam
+from dosecalc.engines import monte_carlo
 from dosecalc.errors import InputError
-from dosecalc.io.dicom import references_for, write_dose, write_plan
 from dosecalc.model import Beam, Dose, Plan, Prescription
 from dosecalc.planning.case import PlanningCase
-from dosecalc.records.record import NOT_CHECKED, file_sha256, run_record, to_json
-from dosecalc.records.result import evaluate
-from dosecalc.records.seal import sealed
 from dosecalc.verification.checks.beam_geometry import beam_hits, missing_beams, patient_mask
+from dosecalc.workflow.engines import COMPUTE, settings_of_beam
 
 __all__ = [
     "PlanDose",
@@ -31,18 +26,8 @@ __all__ = [
     "make_plan",
     "normalised",
     "recalculate",
-    "save",
     "scaled",
 ]
-
-_ENGINES: dict[str, Callable[..., Dose]] = {
-    "pencil-beam": pencil_beam.compute,
-    "collapsed-cone": collapsed_cone.compute,
-    "monte-carlo": monte_carlo.compute,
-}
-
-# Decimals of MU that planning systems export.
-_MU_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -152,8 +137,8 @@ def recalculate(
     Of a beam that differs in its MU alone the dose goes with the MU. Parameters and errors are
     those of `calculate`.
     """
-    if before.engine not in _ENGINES:
-        raise InputError(f"no engine is named {before.engine!r}; there are {', '.join(_ENGINES)}")
+    if before.engine not in COMPUTE:
+        raise InputError(f"no engine is named {before.engine!r}; there are {', '.join(COMPUTE)}")
     old = {beam.number: beam for beam in before.plan.beams if beam.number in before.beams}
     if plan.position is not before.plan.position:
         old = {}
@@ -167,7 +152,7 @@ def recalculate(
         alone = replace(plan, beams=(beam,))
         if not accept_missing_beams:
             _refuse_missing(case, alone)
-        compute, settings = _ENGINES[before.engine], _settings_for(beam, before)
+        compute, settings = COMPUTE[before.engine], _settings_of(beam, before)
         doses[beam.number] = compute(case.phantom, alone, case.machine, settings, progress)
     seconds = time.perf_counter() - start
     return PlanDose(plan, doses, before.engine, before.settings, seconds)
@@ -186,16 +171,12 @@ def _refuse_missing(case: PlanningCase, plan: Plan) -> None:
         )
 
 
-def _settings_for(beam: Beam, before: PlanDose) -> Any:
-    """Return the settings of one beam: in Monte Carlo it has random numbers of its own.
-
-    With the same ones the noise of two beams would be alike, and its sum larger than that of
-    independent beams.
-    """
-    if before.engine != "monte-carlo":
-        return before.settings
-    given = before.settings or monte_carlo.MonteCarloSettings()
-    return replace(given, seed=(given.seed + (beam.number << 32)) % 2**63)
+def _settings_of(beam: Beam, before: PlanDose) -> Any:
+    """Return the settings of one beam; only Monte Carlo has such of its own."""
+    settings = before.settings
+    if settings is None and before.engine == "monte-carlo":
+        settings = monte_carlo.MonteCarloSettings()
+    return settings_of_beam(settings, beam.number)
 
 
 def _same_but_mu(one: Beam, other: Beam) -> bool:
@@ -260,47 +241,3 @@ def dose_quantity(dvh: Dvh, quantity: str) -> float:
         return dvh.dose_at_volume(float(word.removeprefix("d").removesuffix("%")))
     except ValueError:
         raise InputError(f"{quantity!r} is not 'mean', 'max' or a D such as 'D95'") from None
-
-
-def _with_rounded_mu(planned: PlanDose) -> PlanDose:
-    """Round MU to what planning systems export, and scale the dose of each beam with its MU."""
-    beams = tuple(replace(b, mu=round(b.mu, _MU_DIGITS)) for b in planned.plan.beams)
-    doses = dict(planned.beams)
-    for before, after in zip(planned.plan.beams, beams, strict=True):
-        if before.mu > 0 and after.mu != before.mu:
-            doses[before.number] = doses[before.number].scaled(after.mu / before.mu)
-    return replace(planned, plan=replace(planned.plan, beams=beams), beams=doses)
-
-
-def save(case: PlanningCase, planned: PlanDose, folder: Path | str) -> Path:
-    """Write RTPLAN.dcm, RTDOSE.dcm (all fractions) and run.json into a new folder, for its owner.
-
-    MU are rounded to 0.0001, and the dose goes with them: plan and dose in the folder agree.
-    """
-    place = Path(folder)
-    if place.exists():
-        raise InputError(f"{place} exists already; name a folder that does not")
-    place.mkdir(mode=0o700, parents=True)
-    planned = _with_rounded_mu(planned)
-    # A plan that was read may have been changed since, so what is written is another plan.
-    named = replace(planned.plan, uid="")
-    written = write_plan(named, place / "RTPLAN.dcm", subject=case.source.subject)
-    plan = replace(planned.plan, uid=str(written.SOPInstanceUID))
-    total = planned.total
-    source = replace(case.source, plan=plan, fraction_group=1)
-    dose_file = write_dose(total, place / "RTDOSE.dcm", references_for(source))
-    result = evaluate(plan.label, total, case.phantom, plan, structures=case.structures, ct=case.ct)
-    values = run_record(
-        result,
-        command=sys.argv,
-        inputs=[
-            {"name": f.name, "kind": f.kind, "sha256": f.sha256, "uid": f.uid, "used": f.used}
-            for f in case.source.files
-        ],
-        outputs={p.name: file_sha256(p) for p in (place / "RTPLAN.dcm", dose_file)},
-        timings_s={"calculating the dose": planned.seconds},
-        choices=dict(case.choices) | {"machines": {"all": case.machine.name}},
-        not_checked=NOT_CHECKED,
-    )
-    (place / "run.json").write_text(to_json(sealed(values)), encoding="utf-8")
-    return place

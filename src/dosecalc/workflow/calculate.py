@@ -1,8 +1,9 @@
-"""What ``dosecalc calc``, ``demo`` and ``warmup`` share: calculate, write, record."""
+"""A dose as a folder: calculated, written, recorded."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from dosecalc.workflow.progress import Stages
 from dosecalc.workflow.recorded import options_record
 from dosecalc.workflow.requests import CalcOptions
 
-__all__ = ["Outcome", "calculate", "calculate_into"]
+__all__ = ["Outcome", "calculate", "calculate_into", "write_calculated"]
 
 _DVH_BINS = 1000
 
@@ -74,7 +75,39 @@ def calculate(options: CalcOptions, folder: Path, stages: Stages) -> Outcome:
     dose = _fraction(prepared, options, stages)
     said += refuse_low(prepared, options, hits, dose)
     dose = _dose(prepared, options, dose)
-    case = prepared.case
+    return write_calculated(prepared, options, dose, folder, stages, asked=asked, notes=said)
+
+
+def write_calculated(
+    prepared: Prepared,
+    options: CalcOptions,
+    dose: Dose,
+    folder: Path,
+    stages: Stages,
+    *,
+    asked: Mapping[str, Any],
+    notes: Sequence[str] = (),
+    also: Sequence[Path] = (),
+) -> Outcome:
+    """Write a dose that was calculated, its picture and its record, into a folder that is there.
+
+    Parameters
+    ----------
+    prepared : Prepared
+        What it was calculated on.
+    options : CalcOptions
+    dose : Dose
+        Of what is written: one fraction, or the whole plan.
+    folder : Path
+    stages : Stages
+    asked : mapping
+        The options as the record states them.
+    notes : sequence of str
+        What is to be said besides what was said when the case was prepared.
+    also : sequence of Path
+        Further outputs that lie in the folder already, such as a plan.
+    """
+    case, said = prepared.case, tuple(notes)
     if case is not None:
         said += unused_structures(case.structures, options.named_structures)
     with stages.stage("histograms of the structures"):
@@ -95,7 +128,7 @@ def calculate(options: CalcOptions, folder: Path, stages: Stages) -> Outcome:
         result,
         command=sys.argv,
         inputs=prepared.inputs,
-        outputs={path.name: file_sha256(path) for path in (*written, picture)},
+        outputs={path.name: file_sha256(path) for path in (*also, *written, picture)},
         timings_s=stages.seconds,
         choices=dict(prepared.choices) | {"options": asked},
         not_checked=NOT_CHECKED_RECIPE if case is None else NOT_CHECKED,

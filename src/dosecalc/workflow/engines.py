@@ -1,28 +1,52 @@
-"""Which engine calculates, and with what settings."""
+"""Which engine calculates, with what settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, replace
+from typing import Any
 
 from dosecalc.engines import collapsed_cone, monte_carlo, pencil_beam
 from dosecalc.engines.collapsed_cone import CollapsedConeSettings
 from dosecalc.engines.monte_carlo import MonteCarloSettings
 from dosecalc.engines.pencil_beam import PencilBeamSettings
+from dosecalc.errors import InputError
+from dosecalc.model import Dose
 from dosecalc.workflow.prepare import Prepared
+from dosecalc.workflow.progress import Advance
 from dosecalc.workflow.requests import CalcOptions
 
-if TYPE_CHECKING:
-    from dosecalc.model import Dose
+__all__ = [
+    "COMPUTE",
+    "Settings",
+    "calculate_dose",
+    "engine_settings",
+    "settings_of_beam",
+    "settings_record",
+]
 
-__all__ = ["calculate_dose", "engine_settings"]
+Settings = PencilBeamSettings | CollapsedConeSettings | MonteCarloSettings
+
+COMPUTE: dict[str, Callable[..., Dose]] = {
+    "pencil-beam": pencil_beam.compute,
+    "collapsed-cone": collapsed_cone.compute,
+    "monte-carlo": monte_carlo.compute,
+}
+"""What calculates, by the name of the engine."""
 
 
-def engine_settings(
-    options: CalcOptions,
-) -> PencilBeamSettings | CollapsedConeSettings | MonteCarloSettings:
-    """Return the engine's settings: its own defaults but for what the options say."""
+def engine_settings(options: CalcOptions) -> Settings:
+    """Return the engine's settings: its own defaults but for what the options say.
+
+    Raises
+    ------
+    InputError
+        A setting is not one of the engine, or has a value that cannot be.
+    """
+    return _with_others(_named_settings(options), options.settings)
+
+
+def _named_settings(options: CalcOptions) -> Settings:
     if options.engine == "monte-carlo":
         settings = MonteCarloSettings(dose_to=options.dose_to, histories=options.histories)
         if options.uncertainty is not None:
@@ -34,14 +58,45 @@ def engine_settings(
     return plain if options.directions is None else replace(plain, directions=options.directions)
 
 
-def calculate_dose(
-    prepared: Prepared, options: CalcOptions, advance: Callable[[str, int, int], None]
-) -> Dose:
+def _with_others(settings: Settings, others: Mapping[str, Any]) -> Settings:
+    known = {one.name for one in fields(settings)}
+    odd = [name for name in others if name not in known]
+    if odd:
+        raise InputError(f"the engine has no setting {odd[0]!r}; there are {', '.join(known)}")
+    return replace(settings, **others) if others else settings
+
+
+def settings_record(settings: Settings) -> dict[str, Any]:
+    """Return the settings that are not at their defaults, as plain JSON values."""
+    given = {one.name: getattr(settings, one.name) for one in fields(settings)}
+    plain = {one.name: one.default for one in fields(settings) if one.default is not MISSING}
+    return {n: v for n, v in given.items() if n not in plain or plain[n] != v}
+
+
+def calculate_dose(prepared: Prepared, options: CalcOptions, advance: Advance) -> Dose:
     """Dose of one fraction by the engine that the options name."""
-    settings = engine_settings(options)
-    case = (prepared.phantom, prepared.plan, prepared.machines)
-    if isinstance(settings, MonteCarloSettings):
-        return monte_carlo.compute(*case, settings, advance)
-    if isinstance(settings, PencilBeamSettings):
-        return pencil_beam.compute(*case, settings, advance)
-    return collapsed_cone.compute(*case, settings, advance)
+    settings, compute = engine_settings(options), COMPUTE[options.engine]
+    plan = prepared.plan
+    if not options.beams_apart:
+        return compute(prepared.phantom, plan, prepared.machines, settings, advance)
+    doses = {}
+    for n, beam in enumerate(plan.beams):
+        alone = replace(plan, beams=(beam,))
+        own = settings_of_beam(settings, beam.number)
+
+        def tell(what: str, done: int, of: int, n: int = n) -> None:
+            advance(what, n * of + done, len(plan.beams) * of)
+
+        doses[beam.number] = compute(prepared.phantom, alone, prepared.machines, own, tell)
+    return Dose.sum_of(doses.values(), names=list(doses))
+
+
+def settings_of_beam(settings: Any, number: int) -> Any:
+    """Return the settings of one beam: in Monte Carlo it has random numbers of its own.
+
+    With the same ones the noise of two beams would be alike, and its sum larger than that of
+    independent beams.
+    """
+    if not isinstance(settings, MonteCarloSettings):
+        return settings
+    return replace(settings, seed=(settings.seed + (number << 32)) % 2**63)

@@ -43,10 +43,13 @@ class Found:
 
 
 class _Folder:
-    """Files below a folder by name and by SHA-256, each hashed once."""
+    """Files below a folder by name and by SHA-256, each hashed once.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Those of `beside` lie elsewhere and are found by their contents too.
+    """
+
+    def __init__(self, path: Path, beside: Mapping[str, Path] | None = None) -> None:
+        self.path, self.beside = path, beside or {}
 
     @cached_property
     def by_name(self) -> dict[str, str]:
@@ -55,7 +58,8 @@ class _Folder:
 
     @cached_property
     def by_sha256(self) -> dict[str, Path]:
-        return {sha256: self.path / name for name, sha256 in self.by_name.items()}
+        below = {sha256: self.path / name for name, sha256 in self.by_name.items()}
+        return {**self.beside, **below}
 
 
 def find_inputs(record: RecordFile, recorded: Recorded, case: Path | None, staging: Path) -> Found:
@@ -79,7 +83,8 @@ def find_inputs(record: RecordFile, recorded: Recorded, case: Path | None, stagi
     """
     if case is not None and not case.is_dir():
         raise InputError(f"--case {case} is not a folder; name the one that holds the inputs")
-    given = None if case is None else _Folder(case)
+    own = _own_outputs(record)
+    given = None if case is None else _Folder(case, own)
     if is_recipe(recorded.calc.path):
         return _recipe(record, recorded, given)
     files = {one.name: _option_file(one, record, given) for one in recorded.files}
@@ -137,7 +142,8 @@ def _patient(
     seen = {str(one["name"]): str(one["sha256"]) for one in inputs}
     used = {str(one["name"]): str(one["sha256"]) for one in inputs if one["used"]}
     folders = [given] if given is not None else [
-        _Folder(path) for path in places(recorded.place, record.folder) if path.is_dir()
+        _Folder(path, _own_outputs(record))
+        for path in places(recorded.place, record.folder) if path.is_dir()
     ]  # fmt: skip
     for folder in folders:
         if folder.by_name == seen:
@@ -151,6 +157,11 @@ def _patient(
             "folder that holds them with --case"
         )
     raise InputError(_lacking(folders[0], used))
+
+
+def _own_outputs(record: RecordFile) -> dict[str, Path]:
+    """Files that were written beside the record: a script's plan is both output and input."""
+    return {sha256: record.folder / name for name, sha256 in record.outputs.items()}
 
 
 def _copied(

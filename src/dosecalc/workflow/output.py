@@ -107,11 +107,12 @@ def check_output(out: Path, *, force: bool) -> None:
 
 
 @contextmanager
-def output_folder(out: Path, *, force: bool) -> Iterator[Path]:
+def output_folder(out: Path, *, force: bool, private: bool = False) -> Iterator[Path]:
     """Give a temporary folder to write to, which becomes `out` if all goes well.
 
     Whatever fails on the way, `out` stays as it was and the temporary folder is removed. What a
-    run left that was killed is removed by the next one, or put back where it was.
+    run left that was killed is removed by the next one, or put back where it was. With `private`
+    only the owner enters the folder, whatever the umask.
 
     Raises
     ------
@@ -138,9 +139,10 @@ def output_folder(out: Path, *, force: bool) -> Iterator[Path]:
             raise InputError(f"{out} cannot be written: {error.strerror or error}") from error
         try:
             yield new
-            mask = os.umask(0)
-            os.umask(mask)
-            new.chmod(0o777 & ~mask)
+            if not private:
+                mask = os.umask(0)
+                os.umask(mask)
+                new.chmod(0o777 & ~mask)
             # Somebody may have signed what was there while this one calculated.
             check_output(out, force=force)
             _replace(place, new, old)

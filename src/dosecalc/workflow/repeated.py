@@ -222,6 +222,10 @@ def _file(
     if again.outputs.get(name) == record.outputs[name]:
         return FileRepeat(name, True, "identical, bit for bit")
     if name not in again.outputs:
+        if any(
+            one["used"] and one["sha256"] == record.outputs[name] for one in again.run["inputs"]
+        ):
+            return FileRepeat(name, True, "what was calculated; it was found unaltered")
         return FileRepeat(name, False, "the calculation does not write this file again")
     exact = close.floor == SAME.floor and close.words
     if name in _DOSES:

@@ -52,7 +52,11 @@ _ADDED = {
     *("fraction_group", "without_beams", "structure_set_uid", "ct_series_uid"),
     *("position", "fractions", "same_patient", "accept_missing_beams"),
     "plane_spacing",
+    *("beams_apart", "settings"),
 }
+
+# What only scripts ask for: a record names it where they did.
+_OF_SCRIPTS = ("beams_apart", "settings")
 
 # Where and whether to write, which changes nothing of the dose.
 _NOT_RECORDED = {"out", "force"}
@@ -67,7 +71,8 @@ class CalcOptions:
     """The options of ``dosecalc calc``; see its help for what each means.
 
     `overrides` are parsed; `machines` are kept as typed, because what they match
-    depends on the plan.
+    depends on the plan. Scripts have two more: `beams_apart` calculates every beam for itself and
+    adds the doses; `settings` are further settings of the engine, by their names.
     """
 
     path: Path
@@ -101,6 +106,8 @@ class CalcOptions:
     per_fraction: bool = False
     same_patient: str | None = None
     accept_missing_beams: bool = False
+    beams_apart: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
@@ -157,6 +164,8 @@ class CalcOptions:
         values: dict[str, Any] = {}
         for one in fields(self):
             value = getattr(self, one.name)
+            if one.name in _OF_SCRIPTS and not value:
+                continue
             if one.name not in _NOT_RECORDED:
                 values[one.name] = list(value) if isinstance(value, tuple) else value
         paths = {"path": str(self.path), "config": None if not self.config else str(self.config)}
