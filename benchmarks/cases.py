@@ -10,8 +10,9 @@ from typing import Any
 
 from dosecalc.beam import beam_fluences
 from dosecalc.beam.fluence import Fluence
-from dosecalc.engines import collapsed_cone, cone_release
+from dosecalc.engines import collapsed_cone
 from dosecalc.engines.collapsed_cone import CollapsedConeSettings, fluence_dose
+from dosecalc.engines.collapsed_cone import release as cone_release
 from dosecalc.model import Grid, Phantom
 from dosecalc.patient.recipe import build_case, load_recipe
 

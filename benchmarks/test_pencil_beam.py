@@ -11,8 +11,12 @@ import pytest
 from benchmarks.conftest import Baseline, Timing
 from benchmarks.machine import Limits
 from dosecalc.beam import BeamletGrid, beam_fluences
-from dosecalc.engines.influence import InfluenceMatrix, InfluenceSettings, dose_influence
 from dosecalc.engines.pencil_beam import PencilBeamSettings, fluence_dose
+from dosecalc.engines.pencil_beam.influence import (
+    InfluenceMatrix,
+    InfluenceSettings,
+    dose_influence,
+)
 from dosecalc.model import Machine, PatientPosition, Phantom
 from dosecalc.patient.recipe import build_case, load_recipe
 

@@ -14,7 +14,7 @@ from benchmarks.machine import Limits
 from dosecalc.beam import beam_fluences
 from dosecalc.data.machines import load_machine
 from dosecalc.engines import collapsed_cone, pencil_beam
-from dosecalc.engines.influence import dose_influence
+from dosecalc.engines.pencil_beam.influence import dose_influence
 from dosecalc.planning import optimise_fluence
 from examples import tg119_c_shape
 

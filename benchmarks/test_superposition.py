@@ -14,7 +14,7 @@ from benchmarks.conftest import Baseline, Timing
 from benchmarks.costs import SweepCount, count_sweep
 from benchmarks.machine import Limits
 from dosecalc.core.superposition import sweep
-from dosecalc.engines import cone_lattice
+from dosecalc.engines.collapsed_cone import lattice as cone_lattice
 
 
 class SweepClock:

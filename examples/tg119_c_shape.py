@@ -21,7 +21,7 @@ from scipy.ndimage import map_coordinates
 from dosecalc.beam import BeamletGrid, target_beamlets
 from dosecalc.data.machines import load_machine
 from dosecalc.engines import collapsed_cone, pencil_beam
-from dosecalc.engines.influence import dose_influence
+from dosecalc.engines.pencil_beam.influence import dose_influence
 from dosecalc.io.dicom import Subject, new_uid, write_plan
 from dosecalc.model import Grid, PatientPosition, Phantom, Plan
 from dosecalc.planning import Objective, optimise_fluence, step_and_shoot

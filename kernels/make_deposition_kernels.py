@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dosecalc import __version__
 from dosecalc.core.transport.kernel import run_kernels
 from dosecalc.core.transport.tables import Cuts, Matter
-from dosecalc.engines.mc_tables import electron_tables, photon_tables
+from dosecalc.engines.monte_carlo.tables import electron_tables, photon_tables
 
 _HERE = Path(__file__).parent
 

@@ -27,7 +27,12 @@ from dosecalc import __version__
 from dosecalc.data.cross_sections import coefficients
 from dosecalc.data.deposition import load_kernels
 from dosecalc.data.materials import load_material
-from dosecalc.engines.rescatter import onward_kernel, rescatter_kernel, second_step, shell_falls
+from dosecalc.engines.rescatter import (
+    onward_kernel,
+    rescatter_kernel,
+    second_step,
+    shell_falls,
+)
 from dosecalc.engines.spectral import energy_shares
 
 _HERE = Path(__file__).parent

@@ -32,7 +32,7 @@ MODULES = {
     "dosecalc.engines.collapsed_cone": "Collapsed cone",
     "dosecalc.engines.pencil_beam": "Pencil beam",
     "dosecalc.engines.monte_carlo": "Monte Carlo",
-    "dosecalc.engines.influence": "Dose of beamlets",
+    "dosecalc.engines.pencil_beam.influence": "Dose of beamlets",
     "dosecalc.analysis.gamma": "Gamma index",
     "dosecalc.analysis.dvh": "Dose-volume histograms",
     "dosecalc.verification.mu_check.check": "Independent check of monitor units",

@@ -21,7 +21,7 @@ from dosecalc.data.electron_transport import (
 )
 from dosecalc.data.electrons import collision_stopping_power
 from dosecalc.data.materials import atomic_weight, load_material
-from dosecalc.engines.mc_tables import electron_tables
+from dosecalc.engines.monte_carlo.tables import electron_tables
 
 Array = NDArray[np.float64]
 MEDIA = {

@@ -9,7 +9,7 @@ from dosecalc.data.cross_sections import coefficients
 from dosecalc.data.deposition import load_kernels
 from dosecalc.data.materials import load_material
 from dosecalc.data.spectra import load_spectrum, monoenergetic
-from dosecalc.engines.cone_kernels import UPRIGHT, make_cone_table, tilt_grid
+from dosecalc.engines.collapsed_cone.kernels import UPRIGHT, make_cone_table, tilt_grid
 from dosecalc.engines.rescatter import onward_kernel, rescatter_kernel, second_step
 from dosecalc.engines.spectral import energy_bins, make_channels, material_scaling
 from dosecalc.errors import OutsideValidityError

@@ -13,8 +13,12 @@ from scipy import sparse
 
 from dosecalc.beam.beamlets import BeamletGrid
 from dosecalc.data.machines import load_machine
-from dosecalc.engines.influence import InfluenceMatrix, InfluenceSettings, dose_influence
 from dosecalc.engines.pencil_beam import PencilBeamSettings, compute
+from dosecalc.engines.pencil_beam.influence import (
+    InfluenceMatrix,
+    InfluenceSettings,
+    dose_influence,
+)
 from dosecalc.errors import GeometryError, InputError
 from dosecalc.model import PatientPosition
 from tests.engines.cases import SIX_MV, beam, cube, plan, with_solid

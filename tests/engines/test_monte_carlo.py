@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from dosecalc.data.machines import load_machine
 from dosecalc.data.spectra import load_spectrum
 from dosecalc.engines import collapsed_cone
-from dosecalc.engines.calibration import fluence_per_mu, monte_carlo_fluence_per_mu
+from dosecalc.engines.calibration import fluence_per_mu
 from dosecalc.engines.monte_carlo import MonteCarloSettings, compute
+from dosecalc.engines.monte_carlo.calibration import monte_carlo_fluence_per_mu
 from dosecalc.errors import InputError
 from dosecalc.model import Dose
 from tests.engines.cases import SIX_MV, beam, cube, mono, places, plan, with_solid

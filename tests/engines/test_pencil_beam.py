@@ -15,7 +15,7 @@ from dosecalc.data.pencil import load_pencil_kernels
 from dosecalc.data.spectra import load_spectrum
 from dosecalc.engines import collapsed_cone
 from dosecalc.engines.pencil_beam import PencilBeamSettings, compute
-from dosecalc.engines.pencil_tables import make_quality
+from dosecalc.engines.pencil_beam.tables import make_quality
 from dosecalc.engines.spectral import energy_bins
 from dosecalc.errors import GeometryError, InputError, OutsideValidityError
 from dosecalc.model import Machine, Phantom, RadialProfile

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dosecalc.beam import beam_fluences
-from dosecalc.engines.sectors import Job, beam_jobs, middle_of, sectors
+from dosecalc.engines.collapsed_cone.sectors import Job, beam_jobs, middle_of, sectors
 from dosecalc.model import Beam, PatientPosition
 from tests.engines.cases import QUICK, SIX_MV, beam, cube, cylinder, dose, plan
 

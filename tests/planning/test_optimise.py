@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from dosecalc.data.machines import load_machine
-from dosecalc.engines.influence import InfluenceMatrix, dose_influence
 from dosecalc.engines.pencil_beam import compute
+from dosecalc.engines.pencil_beam.influence import InfluenceMatrix, dose_influence
 from dosecalc.errors import InputError
 from dosecalc.model import PatientPosition, Plan
 from dosecalc.planning import Objective, optimise_fluence, step_and_shoot

@@ -33,7 +33,7 @@ PACKAGE = Path(dosecalc.__file__).parent
 # Whose sentences reach a report as findings, notes, caveats or remarks.
 SAID = (
     "analysis/*.py", "verification/**/*.py", "patient/*.py", "beam/validity.py",
-    "engines/pencil_beam.py", "engines/collapsed_cone.py", "engines/monte_carlo.py",
+    "engines/*/engine.py",
     "io/dicom/*.py", "workflow/reference.py",
     "workflow/examine.py", "workflow/prepare.py",
 )  # fmt: skip

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosecalc.core.objectives import fused_penalties, pack_rows
-from dosecalc.engines.influence import InfluenceMatrix
+from dosecalc.engines.pencil_beam.influence import InfluenceMatrix
 from dosecalc.planning.objectives import KINDS, Objective, StructureVoxels, hottest_dose
 
 __all__ = ["FusedObjectives", "fuse_objectives", "fused_value"]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
-from dosecalc.engines.influence import InfluenceMatrix
+from dosecalc.engines.pencil_beam.influence import InfluenceMatrix
 from dosecalc.errors import InputError
 from dosecalc.planning.fused import fuse_objectives, fused_value
 from dosecalc.planning.objectives import Objective, StructureVoxels

@@ -13,8 +13,8 @@ from dosecalc.analysis.gamma import GammaCriteria, gamma_at_points, gamma_index
 from dosecalc.beam.beamlets import contour_points, target_beamlets
 from dosecalc.engines import collapsed_cone, monte_carlo, pencil_beam
 from dosecalc.engines.collapsed_cone import CollapsedConeSettings
-from dosecalc.engines.influence import dose_influence
 from dosecalc.engines.monte_carlo import MonteCarloSettings
+from dosecalc.engines.pencil_beam.influence import dose_influence
 from dosecalc.io.dicom import read_dose_file
 from dosecalc.model import Beam, Dose, Plan
 from dosecalc.patient.thorax import TARGET

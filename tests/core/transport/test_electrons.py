@@ -13,7 +13,7 @@ from dosecalc.core.transport.tables import Cuts, ElectronTables, Matter
 from dosecalc.data.electron_transport import radiative_stopping_power
 from dosecalc.data.electrons import collision_stopping_power
 from dosecalc.data.materials import load_material
-from dosecalc.engines.mc_tables import electron_tables
+from dosecalc.engines.monte_carlo.tables import electron_tables
 from tests.core.transport.cases import CUTS, MATERIALS, column, electron_beam, electron_source
 from tests.core.transport.cases import matter as voxels
 

@@ -11,7 +11,7 @@ from dosecalc.core.transport.batch import run_batches
 from dosecalc.core.transport.tables import Cuts, ElectronTables, Matter, PhotonTables, Source
 from dosecalc.data.cross_sections import partial_coefficients
 from dosecalc.data.materials import load_material
-from dosecalc.engines.mc_tables import electron_tables, photon_tables
+from dosecalc.engines.monte_carlo.tables import electron_tables, photon_tables
 from tests.core.transport.cases import CUTS, MATERIALS, column, photon_beam
 from tests.core.transport.cases import matter as voxels
 

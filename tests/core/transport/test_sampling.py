@@ -27,7 +27,7 @@ from dosecalc.core.transport.sampling import (
 from dosecalc.data.cross_sections import partial_coefficients, thomson_cross_section
 from dosecalc.data.electron_transport import bhabha_cross_section
 from dosecalc.data.materials import load_material
-from dosecalc.engines.mc_tables import photon_tables
+from dosecalc.engines.monte_carlo.tables import photon_tables
 
 Array = NDArray[np.float64]
 COUNT = 50_000

@@ -19,7 +19,8 @@ from dosecalc.core.lattice import coarsen, times_material
 from dosecalc.core.terma import BeamGeometry, attenuate, voxel_fluence
 from dosecalc.data.deposition import EnergyDepositionKernels, load_kernels
 from dosecalc.data.materials import load_material
-from dosecalc.engines.cone_lattice import Box, beam_geometry, joined, subgrid_geometry
+from dosecalc.engines.collapsed_cone.lattice import Box, joined, subgrid_geometry
+from dosecalc.engines.geometry import beam_geometry
 from dosecalc.engines.machines import BeamQuality
 from dosecalc.engines.spectral import Channels, MaterialScaling, make_channels, material_scaling
 from dosecalc.model import Phantom

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from dosecalc.core.lattice import coarsen
 from dosecalc.core.terma import BeamGeometry, divide_release
-from dosecalc.engines.cone_kernels import ConeTable, TiltGrid
-from dosecalc.engines.cone_lattice import (
+from dosecalc.engines.collapsed_cone.kernels import ConeTable, TiltGrid
+from dosecalc.engines.collapsed_cone.lattice import (
     Box,
     Lattice,
     finer,
@@ -19,7 +19,7 @@ from dosecalc.engines.cone_lattice import (
     tilted,
     transport,
 )
-from dosecalc.engines.cone_release import Release, Scene, within
+from dosecalc.engines.collapsed_cone.release import Release, Scene, within
 
 __all__ = ["bright_dose", "faint_dose", "lateral_reach_cm"]
 

@@ -21,14 +21,12 @@ from dosecalc.core.superposition import (
 )
 from dosecalc.core.terma import BeamGeometry, tilt_cells
 from dosecalc.core.threads import thread_count
-from dosecalc.engines.cone_kernels import UPRIGHT, ConeTable, TiltGrid, tilt_grid
-from dosecalc.model import Grid
+from dosecalc.engines.collapsed_cone.kernels import UPRIGHT, ConeTable, TiltGrid, tilt_grid
 
 __all__ = [
     "Box",
     "Lattice",
     "Tilted",
-    "beam_geometry",
     "coarser",
     "finer",
     "joined",
@@ -62,25 +60,6 @@ class Lattice(NamedTuple):
     geometry: BeamGeometry
     scaling: NDArray[np.float32]
     released: NDArray[np.float32]
-
-
-def beam_geometry(fluence: Fluence, grid: Grid) -> BeamGeometry:
-    """Beam and voxel grid in the form that compiled code takes."""
-    rows, columns = fluence.values.shape
-    integral = np.zeros((rows + 1, columns + 1))
-    integral[1:, 1:] = fluence.values.astype(np.float64).cumsum(axis=0).cumsum(axis=1)
-    return BeamGeometry(
-        source=fluence.source.copy(),
-        axes=fluence.axes.copy(),
-        sad=float(fluence.sad_mm),
-        integral=integral * fluence.pixel_u * fluence.pixel_v,
-        u0=float(fluence.u0),
-        v0=float(fluence.v0),
-        pixel_u=float(fluence.pixel_u),
-        pixel_v=float(fluence.pixel_v),
-        origin=np.array(grid.origin),
-        spacing=np.array(grid.spacing),
-    )
 
 
 def subgrid_geometry(

@@ -19,8 +19,8 @@ from scipy.fft import irfft2, next_fast_len, rfft2
 from dosecalc.beam.fluence import Fluence
 from dosecalc.core.pencil import TERMS, Convolved, RadialTable, times_transforms
 from dosecalc.core.threads import thread_count
-from dosecalc.engines.pencil_scene import FARTHEST_MM, View
-from dosecalc.engines.pencil_tables import PencilQuality, PencilTerms
+from dosecalc.engines.pencil_beam.scene import FARTHEST_MM, View
+from dosecalc.engines.pencil_beam.tables import PencilQuality, PencilTerms
 
 __all__ = [
     "Shares",

@@ -21,9 +21,9 @@ from dosecalc.core.fan import QUANTITIES, FanLattice, trace_fan
 from dosecalc.core.pencil import Near
 from dosecalc.core.terma import BeamGeometry
 from dosecalc.data.materials import load_material
-from dosecalc.engines.cone_lattice import beam_geometry
+from dosecalc.engines.geometry import beam_geometry
 from dosecalc.engines.machines import BeamQuality
-from dosecalc.engines.pencil_tables import DEEPEST_CM, PencilQuality, make_quality
+from dosecalc.engines.pencil_beam.tables import DEEPEST_CM, PencilQuality, make_quality
 from dosecalc.errors import GeometryError, OutsideValidityError
 from dosecalc.model import Grid, Phantom
 

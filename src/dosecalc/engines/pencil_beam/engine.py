@@ -31,7 +31,7 @@ from dosecalc.data.electrons import water_to_medium
 from dosecalc.data.pencil import load_pencil_kernels
 from dosecalc.engines.calibration import fluence_per_mu
 from dosecalc.engines.machines import machines_of
-from dosecalc.engines.pencil_convolution import (
+from dosecalc.engines.pencil_beam.convolution import (
     Spread,
     convolve,
     narrow_spread,
@@ -39,7 +39,7 @@ from dosecalc.engines.pencil_convolution import (
     shares_of,
     wide_spread,
 )
-from dosecalc.engines.pencil_scene import (
+from dosecalc.engines.pencil_beam.scene import (
     NEAR_MM,
     Field,
     Scene,
@@ -48,7 +48,7 @@ from dosecalc.engines.pencil_scene import (
     usual_scales,
     water_first,
 )
-from dosecalc.engines.pencil_tables import PencilTerms
+from dosecalc.engines.pencil_beam.tables import PencilTerms
 from dosecalc.errors import InputError
 from dosecalc.model import Beam, Dose, Machine, Phantom, Plan
 

@@ -24,13 +24,20 @@ from dosecalc.core.terma import BeamGeometry
 from dosecalc.data.deposition import load_kernels
 from dosecalc.data.electrons import water_to_medium
 from dosecalc.engines.calibration import fluence_per_mu
-from dosecalc.engines.cone_kernels import TiltGrid, make_cone_table
-from dosecalc.engines.cone_lattice import Lattice, beam_geometry, finer, joining, tilts_of
-from dosecalc.engines.cone_primary import bright_dose, faint_dose
-from dosecalc.engines.cone_release import Coarse, Scene, by_material, make_scene, release_energy
-from dosecalc.engines.cone_scatter import scatter_per_mass
+from dosecalc.engines.collapsed_cone.kernels import TiltGrid, make_cone_table
+from dosecalc.engines.collapsed_cone.lattice import Lattice, finer, joining, tilts_of
+from dosecalc.engines.collapsed_cone.primary import bright_dose, faint_dose
+from dosecalc.engines.collapsed_cone.release import (
+    Coarse,
+    Scene,
+    by_material,
+    make_scene,
+    release_energy,
+)
+from dosecalc.engines.collapsed_cone.scatter import scatter_per_mass
+from dosecalc.engines.collapsed_cone.sectors import beam_jobs, middle_of, sectors
+from dosecalc.engines.geometry import beam_geometry
 from dosecalc.engines.machines import machines_of
-from dosecalc.engines.sectors import beam_jobs, middle_of, sectors
 from dosecalc.errors import InputError
 from dosecalc.model import Dose, Machine, Phantom, Plan
 

@@ -10,8 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dosecalc.data.deposition import EnergyDepositionKernels
-from dosecalc.engines.cone_kernels import UPRIGHT, TiltGrid, make_cone_table
-from dosecalc.engines.cone_lattice import Lattice, coarser, finer, per_mass, spread, unblurred
+from dosecalc.engines.collapsed_cone.kernels import UPRIGHT, TiltGrid, make_cone_table
+from dosecalc.engines.collapsed_cone.lattice import (
+    Lattice,
+    coarser,
+    finer,
+    per_mass,
+    spread,
+    unblurred,
+)
 from dosecalc.engines.spectral import Channels
 
 __all__ = ["scatter_per_mass"]

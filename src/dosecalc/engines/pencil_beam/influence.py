@@ -30,17 +30,22 @@ from dosecalc.core.influence import (
 from dosecalc.core.pencil import TERMS, Convolved, RadialTable
 from dosecalc.data.electrons import water_to_medium
 from dosecalc.engines.calibration import fluence_per_mu
-from dosecalc.engines.influence_matrix import InfluenceMatrix
-from dosecalc.engines.pencil_beam import DoseSum, PencilBeamSettings, field_dose, fluence_dose
-from dosecalc.engines.pencil_convolution import (
+from dosecalc.engines.pencil_beam.convolution import (
     Spread,
     convolve,
     narrow_spread,
     shares_of,
     wide_spread,
 )
-from dosecalc.engines.pencil_scene import FARTHEST_MM, Scene, beam_scene, usual_scales
-from dosecalc.engines.pencil_tables import PencilTerms
+from dosecalc.engines.pencil_beam.engine import (
+    DoseSum,
+    PencilBeamSettings,
+    field_dose,
+    fluence_dose,
+)
+from dosecalc.engines.pencil_beam.influence_matrix import InfluenceMatrix
+from dosecalc.engines.pencil_beam.scene import FARTHEST_MM, Scene, beam_scene, usual_scales
+from dosecalc.engines.pencil_beam.tables import PencilTerms
 from dosecalc.errors import GeometryError, InputError
 from dosecalc.model import Grid, Machine, Phantom
 
