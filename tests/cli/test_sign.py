@@ -16,6 +16,7 @@ import pytest
 from dosecalc.cli.main import FAILED, PASSED, REFUSED, REVIEW, main
 from dosecalc.errors import InputError
 from dosecalc.messages.findings import Finding, Outcome
+from dosecalc.messages.message import of_note
 from dosecalc.records import decisions as module
 from dosecalc.records.decisions import DECISIONS_FILE, DECISIONS_LOCK
 from dosecalc.records.one_writer import one_writer
@@ -172,7 +173,7 @@ def test_changes_after_a_decision_show(
 def page(outcome: Outcome) -> str:
     """Return the head of a report as it is really written, in both languages."""
     made = verifications.verification()
-    text = page_text(replace(made, findings=(Finding("gamma", outcome, "91 % pass"),)))
+    text = page_text(replace(made, findings=(Finding("gamma", outcome, of_note("91 % pass")),)))
     assert text.count(f'data-outcome="{outcome.name}"') == 2
     return text
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from dosecalc.messages.findings import Finding, Outcome
+from dosecalc.messages.message import Message, of_note
 from dosecalc.report.page.build import page_text
 from dosecalc.report.page.caveats import gathered
 from dosecalc.report.page.contents import Contents, contents_of
@@ -15,16 +16,17 @@ from dosecalc.report.page.difference_colours import DIFFERENCE_STOPS, luminance
 from dosecalc.report.page.picture import beyond_scale
 from dosecalc.report.page.words import LANGUAGES, load_words
 from dosecalc.verification.as_values import verification_values
+from dosecalc.verification.parts import beam_part
 from dosecalc.verification.tolerances import load_tolerances
 from dosecalc.verification.verification import Verification
 from tests.report.verifications import EVERY_OUTCOME, verification, without_reference
 
 ENGLISH, FRENCH = (load_words(one) for one in LANGUAGES)
 SHOWN = Finding(
-    "hand check", Outcome.PASS, "beam 1 (a): 1.000 Gy by tables (low density), 0.900 Gy "
-    "calculated (-10.0 %); not judged", -10.0, "%", judged=False,
+    "hand check", Outcome.PASS, of_note("beam 1 (a): 1.000 Gy by tables (low density), 0.900 Gy "
+    "calculated (-10.0 %); not judged"), -10.0, "%", judged=False,
 )  # fmt: skip
-TURNED = Finding("single beam", Outcome.PASS, "turned", -0.011891619, "degrees", 1.0, 5.0)
+TURNED = Finding("single beam", Outcome.PASS, of_note("turned"), -0.011891619, "degrees", 1.0, 5.0)
 
 
 def said_of(*more: Finding, words: object = ENGLISH, v: Verification | None = None) -> Contents:
@@ -69,7 +71,7 @@ def test_rules_that_object_stand_above_the_lists() -> None:
 
 
 def test_many_objections_leave_room_for_what_was_not_checked() -> None:
-    many = [Finding("single beam", Outcome.FAIL, f"beam {n} is off") for n in range(40)]
+    many = [Finding("single beam", Outcome.FAIL, of_note(f"beam {n} is off")) for n in range(40)]
     said = said_of(*many)
     assert len(said.tables["open"].rows) == 12
     assert "32 more" in said.tables["open"].note
@@ -122,8 +124,11 @@ def test_largest_gamma_is_known_from_below_only() -> None:
 
 def test_the_most_likely_cause_stands_beside_the_largest_discrepancy() -> None:
     cause = Finding(
-        "single beam", Outcome.FAIL, "most likely cause: beam 3 (c), -16.7 % of the MU; explains "
-        "96 % of the difference", -16.7, "%", 3.0, 10.0, details={"cause": "mu", "beam": 3},
+        "single beam", Outcome.FAIL, Message.of(
+            "beam_fit.likely_cause",
+            cause=Message.of("beam_fit.cause_mu", beams=beam_part(3, "c"), percent=-16.7),
+            percent=96.0,
+        ), -16.7, "%", 3.0, 10.0, details={"cause": "mu", "beam": 3},
     )  # fmt: skip
     assert said_of(cause).largest[-1] == f"Single beam: {cause.sentence}"
     assert said_of(cause, words=FRENCH).largest[-1].startswith("Faisceau seul : cause la plus")
@@ -142,7 +147,7 @@ def test_rates_are_not_rounded_to_all_or_nothing() -> None:
     nearly = replace(v, gamma=replace(v.gamma, gamma=gamma))
     assert nearly.gamma is not None and 99.99 < nearly.gamma.pass_percent < 100
     assert "Gamma: 99.9 % of" in contents_of(nearly, ENGLISH).largest[1]
-    said = said_of(Finding("gamma", Outcome.PASS, "?", 99.991, "%", 95.0, 90.0))
+    said = said_of(Finding("gamma", Outcome.PASS, of_note("?"), 99.991, "%", 95.0, 90.0))
     assert [row["value"] for row in rows_of(said) if row["what was found"] == "?"] == [
         "99.9\u00a0%"
     ]
@@ -161,9 +166,9 @@ def test_limits_say_on_which_side_they_are() -> None:
     assert found["gamma"]["review if"] == "below 95\u00a0%"
     assert found["target mean"]["fail if"] == "above 5\u00a0%"
     single = (
-        Finding("goal", Outcome.PASS, "met", 58.0, "Gy", None, 57.0),
-        Finding("goal", Outcome.FAIL, "missed", 56.0, "Gy", None, 57.0),
-        Finding("goal", Outcome.FAIL, "too much", 31.0, "%", None, 30.0),
+        Finding("goal", Outcome.PASS, of_note("met"), 58.0, "Gy", None, 57.0),
+        Finding("goal", Outcome.FAIL, of_note("missed"), 56.0, "Gy", None, 57.0),
+        Finding("goal", Outcome.FAIL, of_note("too much"), 31.0, "%", None, 30.0),
     )
     fails = {row["what was found"]: row["fail if"] for row in rows_of(said_of(*single))}
     assert fails["met"] == fails["missed"] == "below 57\u00a0Gy"

@@ -18,6 +18,7 @@ from pypdf import PdfReader
 
 import dosecalc
 from dosecalc.messages.findings import Finding, Outcome
+from dosecalc.messages.message import of_note
 from dosecalc.report.page.build import page_text
 from dosecalc.report.page.printed import write_pdf
 from dosecalc.report.page.words import LANGUAGES, load_words
@@ -166,6 +167,8 @@ NOT_SAID = {
     "asking every rule",
     "calculating the dose, 7",
     "calculating parts of arcs, pencil-beam",
+    "volume receiving at least this dose / %",
+    "outside the dose grid",
 }
 # Sentences that are put together where they are said.
 COMPOSED = (
@@ -385,7 +388,7 @@ def full() -> Verification:
     said = [*sentences(), *COMPOSED]
     rules = sorted(rules_named())
     findings = tuple(
-        Finding(rules[n % len(rules)], Outcome.REVIEW, text, 1.0, "mm", 2.0, 3.0)
+        Finding(rules[n % len(rules)], Outcome.REVIEW, of_note(text), 1.0, "mm", 2.0, 3.0)
         for n, text in enumerate(said)
     )
     rows = tuple(replace(row, remark=text) for row, text in zip(v.rows, said, strict=False))

@@ -21,6 +21,7 @@ from dosecalc.analysis.gamma import gamma_index
 from dosecalc.analysis.metrics import plan_indices
 from dosecalc.beam import beam_axes
 from dosecalc.messages.findings import Finding, Outcome
+from dosecalc.messages.message import Message, of_note
 from dosecalc.model import (
     Beam,
     ControlPoint,
@@ -35,7 +36,9 @@ from dosecalc.patient.thorax import TARGET_CENTRE, thorax_ct, thorax_structures
 from dosecalc.verification.checks import distribution as rules
 from dosecalc.verification.checks import plan as rules_plan
 from dosecalc.verification.evaluate import NEVER_CHECKED
+from dosecalc.verification.goals import Goal
 from dosecalc.verification.inputs import dose_at
+from dosecalc.verification.parts import beam_part, isocentre_part
 from dosecalc.verification.tolerances import load_tolerances
 from dosecalc.verification.verification import (
     BeamRow,
@@ -58,8 +61,28 @@ _RADIUS = 30.0
 _KINDS = {"PTV": "target", "GTV": "target", "EXTERNAL": "external", "ORGAN": "organ"}
 
 EVERY_OUTCOME = (
-    Finding("UID chain", Outcome.REFUSED, "the plan refers to another structure set", source="-"),
-    Finding("monitor units", Outcome.FAIL, "beam 9 (none) has 0 MU: it gives nothing", 0.0, "MU"),
+    Finding(
+        "UID chain",
+        Outcome.REFUSED,
+        of_note("the plan refers to another structure set"),
+        source="-",
+    ),
+    Finding(
+        "monitor units",
+        Outcome.FAIL,
+        Message.of("beam.no_mu", beam=beam_part(9, "none"), mu=0.0),
+        0.0,
+        "MU",
+    ),
+)
+
+
+_D95, _V20 = (
+    Goal((name,), quantity, limit, at_least).message(name)
+    for name, quantity, limit, at_least in (
+        ("PTV", "D95%", 57.0, True),
+        ("LUNG_R", "V20Gy", 30.0, False),
+    )
 )
 
 
@@ -218,7 +241,7 @@ def _judged(plan, phantom, ct, structures, calculated, reference) -> Verificatio
     cord = structures["SPINAL_CORD"]
     rows += (StructureRow(cord, "organ", None, structure_dvh(cord, calculated),
                           "SPINAL_CORD lies outside of the dose that is read"),)  # fmt: skip
-    points = (PointRow("isocentre of beam 1", TARGET_CENTRE, dose_at(reference, TARGET_CENTRE),
+    points = (PointRow(isocentre_part(1), TARGET_CENTRE, dose_at(reference, TARGET_CENTRE),
                        dose_at(calculated, TARGET_CENTRE)),)  # fmt: skip
     beams = tuple(
         BeamRow(
@@ -237,7 +260,14 @@ def _judged(plan, phantom, ct, structures, calculated, reference) -> Verificatio
         *rules.target_findings(rows, tolerances),
         *rules.point_findings(points, tolerances),
         Finding(
-            "goal", Outcome.REVIEW, "LUNG_R V20Gy <= 30 %: 29.1", 29.1, "%", 28.0, 30.0, "local 3"
+            "goal",
+            Outcome.REVIEW,
+            Message.of("goal.result", goal=_V20, value=29.1, unit="%", of=None),
+            29.1,
+            "%",
+            28.0,
+            30.0,
+            "local 3",
         ),
     ]
     return Verification(
@@ -246,9 +276,8 @@ def _judged(plan, phantom, ct, structures, calculated, reference) -> Verificatio
         Largest(worst.worst_position, worst.worst_reference, worst.worst_evaluated,
                 worst.worst_percent, ("LUNG_R", "PTV")),
         beams, points, rows,
-        (GoalRow("PTV", "PTV D95% >= 57 Gy", "Gy", 57.0, 58.2, 57.9, Outcome.PASS, "local 3"),
-         GoalRow("LUNG_R", "LUNG_R V20Gy <= 30 %", "%", 30.0, None, 29.1, Outcome.REVIEW,
-                 "local 3")),
+        (GoalRow("PTV", _D95, "Gy", 57.0, 58.2, 57.9, Outcome.PASS, "local 3"),
+         GoalRow("LUNG_R", _V20, "%", 30.0, None, 29.1, Outcome.REVIEW, "local 3")),
         not_checked=(
             *NEVER_CHECKED,
             "monitor units of beam 3 (arc) by tables: an arc",
@@ -264,8 +293,7 @@ def _judged(plan, phantom, ct, structures, calculated, reference) -> Verificatio
 def without_reference() -> Verification:
     """Return a verification without reference, CT, structures and goals."""
     full = verification()
-    found = Finding("reference", Outcome.REVIEW, "no dose of the planning system was given: "
-                    "nothing is compared with it")  # fmt: skip
+    found = Finding("reference", Outcome.REVIEW, Message("reference.none"))
     return replace(
         full, ct=None, structures=None, reference=None, gamma=None, largest=None, rows=(), goals=(),
         findings=(found,), points=(), others={"pencil-beam": full.calculated},
@@ -285,9 +313,14 @@ def hostile(text: str) -> Verification:
     return replace(
         full, label=text, plan=plan, prescription=text, rows=rows,
         beams=tuple(replace(b, name=text, machine=text, remark=text) for b in full.beams),
-        points=tuple(replace(p, name=text) for p in full.points),
-        goals=tuple(replace(g, structure=text, text=text, source=text) for g in full.goals),
-        findings=(*full.findings, Finding(text, Outcome.REVIEW, text, 1.0, text, source=text)),
+        points=tuple(replace(p, label=text) for p in full.points),
+        goals=tuple(
+            replace(g, structure=text, goal=of_note(text), source=text) for g in full.goals
+        ),
+        findings=(
+            *full.findings,
+            Finding(text, Outcome.REVIEW, of_note(text), 1.0, text, source=text),
+        ),
         others={text: full.calculated}, not_checked=(text,), shared_inputs=(text,), caveats=(text,),
         record={
             text: [text], "calculated_at": text, "patient": {"id": text, "name": text},

@@ -10,6 +10,7 @@ import pytest
 from dosecalc.analysis.dvh import Dvh
 from dosecalc.errors import InputError
 from dosecalc.messages.findings import Finding, Limit, Outcome, combined
+from dosecalc.messages.message import of_note
 from dosecalc.verification.goals import judge_goals, load_template
 from dosecalc.verification.tolerances import load_tolerances
 
@@ -22,11 +23,11 @@ def test_numbers_at_a_limit_keep_it() -> None:
     assert [rate.judge(v) for v in (95.0, 94.9, 90.0, 89.9)] == [
         Outcome.PASS, Outcome.REVIEW, Outcome.REVIEW, Outcome.FAIL,
     ]  # fmt: skip
-    assert limit.finding("dose", "-4 %", -4.0).outcome is Outcome.REVIEW
+    assert limit.finding("dose", of_note("-4 %"), -4.0).outcome is Outcome.REVIEW
 
 
 def test_the_worst_finding_is_the_verdict() -> None:
-    findings = [Finding("a", outcome, "b") for outcome in (Outcome.PASS, Outcome.FAIL)]
+    findings = [Finding("a", outcome, of_note("b")) for outcome in (Outcome.PASS, Outcome.FAIL)]
     assert combined(findings) is Outcome.FAIL
     assert combined([]) is Outcome.REFUSED  # nothing was checked
     codes = [o.exit_code for o in (Outcome.PASS, Outcome.FAIL, Outcome.REVIEW, Outcome.REFUSED)]

@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from dosecalc.analysis.difference import chosen, of_choice
 from dosecalc.core.gamma import ACCURACY, gamma_of_points, prepare_search
 from dosecalc.errors import GeometryError, InputError
+from dosecalc.messages.message import Message, say
 from dosecalc.model import Dose, Grid
 from dosecalc.model.checks import finite, positive, read_only
 
@@ -89,11 +90,18 @@ class GammaCriteria:
     @property
     def label(self) -> str:
         """For example "3 % global / 2 mm, above 10 %"."""
-        kind = "local" if self.local else "global"
-        planes = f", in planes across {self.planes_across}" if self.planes_across else ""
-        return (
-            f"{self.dose_percent:g} % {kind} / {self.distance_mm:g} mm, "
-            f"above {self.threshold_percent:g} %{planes}"
+        return say(self.message)
+
+    @property
+    def message(self) -> Message:
+        """The criteria, for a reader of any language."""
+        return Message.of(
+            "gamma.criteria",
+            percent=self.dose_percent,
+            kind=Message("gamma.local" if self.local else "gamma.global"),
+            distance_mm=self.distance_mm,
+            threshold=self.threshold_percent,
+            across=self.planes_across,
         )
 
 

@@ -1,1 +1,1 @@
-"""What the program has to say of a plan: findings."""
+"""What the program has to say of a plan: messages, as codes with values, and findings."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from dosecalc.errors import InputError
+from dosecalc.messages.message import Message, say
 
 __all__ = ["NO_TISSUE", "Finding", "Limit", "Outcome", "combined"]
 
@@ -41,8 +42,8 @@ class Finding:
     rule : str
         Short name, such as "gamma" or "MU closure"; several findings may share one.
     outcome : Outcome
-    sentence : str
-        What was found, of what, with value and limit, for a reader.
+    message : Message
+        What was found, of what, with its numbers.
     value : float or None
         The number that was judged, in `unit`.
     unit : str
@@ -57,12 +58,12 @@ class Finding:
     judged : bool
         False for a number that is shown and held against nothing.
     details : mapping
-        What the sentence says, as plain JSON values, where there is more than `value`.
+        More numbers, as plain JSON values, where there are more than `message` holds.
     """
 
     rule: str
     outcome: Outcome
-    sentence: str
+    message: Message
     value: float | None = None
     unit: str = ""
     review: float | None = None
@@ -74,8 +75,13 @@ class Finding:
     details: Mapping[str, object] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        if not self.rule or not self.sentence:
-            raise InputError("a finding needs the name of its rule and a sentence")
+        if not self.rule:
+            raise InputError("a finding needs the name of its rule")
+
+    @property
+    def sentence(self) -> str:
+        """What was found, in English."""
+        return say(self.message)
 
 
 @dataclass(frozen=True)
@@ -120,14 +126,14 @@ class Limit:
         return Outcome.PASS
 
     def finding(
-        self, rule: str, sentence: str, value: float, judged: float | None = None
+        self, rule: str, message: Message, value: float, judged: float | None = None
     ) -> Finding:
         """Make a finding of a number, judged by its size (or by `judged`)."""
         size = (value if self.at_least else abs(value)) if judged is None else judged
         return Finding(
             rule,
             self.judge(size),
-            sentence,
+            message,
             value,
             self.unit,
             self.review,

@@ -163,7 +163,7 @@ def _refuse_missing(case: PlanningCase, plan: Plan) -> None:
     body = case.structures[case.choices["body"]]
     machines = {beam.number: case.machine for beam in plan.beams}
     hits = beam_hits(plan, machines, case.phantom, patient_mask(case.phantom, body))
-    missing = "; ".join(missing_beams(plan, hits))
+    missing = "; ".join(map(str, missing_beams(plan, hits)))
     if missing:
         raise InputError(
             f"{missing}. Check isocentre, couch and gantry angles, or give "

@@ -9,7 +9,7 @@ import numpy as np
 from dosecalc.analysis.dvh import Dvh
 from dosecalc.analysis.gamma import GammaResult
 from dosecalc.records.record import VERIFICATION_SCHEMA
-from dosecalc.verification.verification import StructureRow, Verification
+from dosecalc.verification.verification import GoalRow, PointRow, StructureRow, Verification
 
 __all__ = ["gamma_is_capped", "verification_values"]
 
@@ -31,6 +31,7 @@ def verification_values(verification: Verification) -> dict[str, Any]:
                 "outcome": f.outcome.name,
                 "judged": f.judged,
                 "sentence": f.sentence,
+                **f.message.as_json(),
                 # A ratio to a dose of zero is no number, which JSON does not know.
                 "value": None if f.value is None or not np.isfinite(f.value) else f.value,
                 "unit": f.unit,
@@ -65,9 +66,9 @@ def verification_values(verification: Verification) -> dict[str, Any]:
             "largest_at_mm": list(gamma.worst_position),
         },
         "beams": [vars(b) | {"point": list(b.point)} for b in v.beams],
-        "points": [vars(p) | {"point": list(p.point)} for p in v.points],
+        "points": [_point(p) for p in v.points],
         "structures": [_structure(row) for row in v.rows],
-        "goals": [vars(g) | {"outcome": g.outcome.name} for g in v.goals],
+        "goals": [_goal(g) for g in v.goals],
         "other_engines": sorted(v.others),
         "not_checked": list(v.not_checked),
         "shared_inputs": list(v.shared_inputs),
@@ -79,6 +80,21 @@ def verification_values(verification: Verification) -> dict[str, Any]:
 def gamma_is_capped(gamma: GammaResult) -> bool:
     """Whether the largest gamma stands for all that are at least as large."""
     return gamma.largest >= gamma.criteria.max_gamma - 1e-3
+
+
+def _point(row: PointRow) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "point": list(row.point),
+        "reference_gy": row.reference_gy,
+        "calculated_gy": row.calculated_gy,
+    }
+
+
+def _goal(row: GoalRow) -> dict[str, Any]:
+    values = vars(row) | {"text": row.text, "outcome": row.outcome.name}
+    del values["goal"]
+    return values
 
 
 def _structure(row: StructureRow) -> dict[str, Any]:

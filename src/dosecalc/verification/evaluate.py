@@ -8,6 +8,7 @@ from typing import Any
 from dosecalc.analysis.gamma import GammaResult
 from dosecalc.errors import InputError
 from dosecalc.messages.findings import Finding, Outcome
+from dosecalc.messages.message import Message, of_note
 from dosecalc.model import Dose, Plan
 from dosecalc.verification.answers import inputs_without_answer, without_answer
 from dosecalc.verification.beam_fit.fit import fit_beams
@@ -84,8 +85,7 @@ def judge(
     findings = _of_the_plan(evidence, tolerances, rows, points, beams, hand)
     gamma, largest, beside = None, None, beside_patient(evidence)
     if reference is None:
-        sentence = "no dose of the planning system was given: nothing is compared with it"
-        findings.append(Finding("reference", Outcome.REVIEW, sentence))
+        findings.append(Finding("reference", Outcome.REVIEW, Message("reference.none")))
     else:
         places = places_of(evidence, reference, prescribed, tolerances, beside.voxels)
         gamma = gamma_of(reference, calculated, prescribed, tolerances, places)
@@ -264,9 +264,9 @@ def _empty_targets(evidence: Evidence) -> list[Finding]:
         Finding(
             "targets",
             Outcome.REVIEW,
-            f"{one.name} is a target and was left out: {one.left_out}"
+            Message.of("targets.left_out", structure=one.name, reason=of_note(one.left_out))
             if one.left_out
-            else f"{one.name} is a target and has no contours",
+            else Message.of("targets.no_contours", structure=one.name),
         )
         for one in evidence.structures or ()
         if one.is_empty and kind_of(one, evidence.plan) == "target"
@@ -277,7 +277,11 @@ def _ambiguous(rows: Sequence[StructureRow]) -> list[Finding]:
     """Structures that share a name: goals and histograms know one of them only."""
     names = [row.structure.name for row in rows]
     return [
-        Finding("goal", Outcome.REVIEW, f"{names.count(name)} structures are named {name}")
+        Finding(
+            "goal",
+            Outcome.REVIEW,
+            Message.of("goal.same_names", number=names.count(name), name=name),
+        )
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]
@@ -323,8 +327,8 @@ def _single_beams(
     """Errors of single beams, where each beam was calculated alone; and where there are none."""
     plan, reference = evidence.plan, evidence.reference
     if reference is None or plan.fractions is None or not evidence.beam_doses:
-        sentence = "single beams were not calculated: an error of one may hide in the sum"
-        return [Finding("single beam", Outcome.REVIEW, sentence)], ()
+        message = Message("beam_fit.not_calculated")
+        return [Finding("single beam", Outcome.REVIEW, message)], ()
     counts = places.deep & (reference.gray > distribution_check.LOW * prescribed)
     beams = {beam.number: beam for beam in plan.beams}
     fitted = fit_beams(

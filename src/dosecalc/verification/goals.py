@@ -30,6 +30,7 @@ from dosecalc.analysis.metrics import is_of_prescription, quantity
 from dosecalc.data.toml_tables import check_keys, number, tables, text
 from dosecalc.errors import GeometryError, InputError
 from dosecalc.messages.findings import Finding, Outcome
+from dosecalc.messages.message import Message, of_note
 from dosecalc.verification.verification import GoalRow
 
 __all__ = ["Goal", "Template", "judge_goals", "load_template"]
@@ -58,10 +59,16 @@ class Goal:
         """Unit of the quantity: "Gy", "%", "cm3" or ""."""
         return quantity(_ANY, self.quantity, _ANY_GY).unit
 
-    def text(self, name: str) -> str:
-        """Say the goal of a structure, such as "PTV D95% >= 57 Gy"."""
-        sign = ">=" if self.at_least else "<="
-        return f"{name} {self.quantity} {sign} {self.limit:g} {self.unit}".strip()
+    def message(self, *names: str) -> Message:
+        """Say the goal of a structure, or of the names that it may have: "PTV D95% >= 57 Gy"."""
+        return Message.of(
+            "goal.text",
+            structures=names,
+            quantity=self.quantity,
+            sign=">=" if self.at_least else "<=",
+            limit=self.limit,
+            unit=self.unit or None,
+        )
 
     def judge(self, value: float) -> Outcome:
         """Judge a value; exactly the limit keeps it."""
@@ -216,28 +223,33 @@ def _judged(
     if name is None:
         if goal.optional:
             return None, None
-        missing = " or ".join(goal.structures)
-        sentence = f"{goal.text(missing)}: no dose of {missing} is known"
-        return None, Finding("goal", Outcome.FAIL, sentence, source=goal.source)
-    said, of = goal.text(name), prescribed.get(name, prescribed.get(""))
+        said = goal.message(*goal.structures)
+        message = Message.of("goal.no_dose", goal=said, structures=goal.structures)
+        return None, Finding("goal", Outcome.FAIL, message, source=goal.source)
+    said, of = goal.message(name), prescribed.get(name, prescribed.get(""))
     is_share = is_of_prescription(goal.quantity)
     if is_share and of is None:
-        sentence = f"{said}: the plan prescribes no dose that this is a share of"
-        return None, Finding("goal", Outcome.REVIEW, sentence, source=goal.source)
+        message = Message.of("goal.no_prescription", goal=said)
+        return None, Finding("goal", Outcome.REVIEW, message, source=goal.source)
     try:
         found = quantity(calculated[name], goal.quantity, of)
     except GeometryError as error:
-        return None, Finding("goal", Outcome.REVIEW, f"{said}: {error}", source=goal.source)
+        message = Message.of("goal.no_value", goal=said, reason=of_note(str(error)))
+        return None, Finding("goal", Outcome.REVIEW, message, source=goal.source)
     outcome = goal.judge(found.value)
     known = _value(reference.get(name), goal.quantity, of)
     row = GoalRow(name, said, found.unit, goal.limit, known, found.value, outcome, goal.source)
-    sentence = f"{said}: {found.value:.4g} {found.unit}".strip()
-    if is_share:
-        sentence += f" (of {of:g} Gy prescribed)"
+    message = Message.of(
+        "goal.result",
+        goal=said,
+        value=found.value,
+        unit=found.unit or None,
+        of=Message.of("part.prescribed", gray=of) if is_share else None,
+    )
     return row, Finding(
         "goal",
         outcome,
-        sentence,
+        message,
         found.value,
         found.unit,
         goal.review,

@@ -8,10 +8,12 @@ from dataclasses import replace
 from dosecalc.analysis.dvh import Dvh, structure_dvh
 from dosecalc.analysis.metrics import PlanIndices, plan_indices
 from dosecalc.errors import DosecalcError, GeometryError
+from dosecalc.messages.message import Message
 from dosecalc.model import Beam, Dose, Plan, Structure
 from dosecalc.verification.convention import in_the_other, is_doubtful
 from dosecalc.verification.inputs import Evidence, beam_point, dose_at
 from dosecalc.verification.mu_check.check import HandDose, hand_dose
+from dosecalc.verification.parts import isocentre_part
 from dosecalc.verification.verification import BeamRow, PointRow, StructureRow
 
 __all__ = ["beam_rows", "by_hand", "kind_of", "point_rows", "structure_rows"]
@@ -122,20 +124,20 @@ def kind_of(structure: Structure, plan: Plan) -> str:
 
 def point_rows(evidence: Evidence) -> tuple[PointRow, ...]:
     """Doses at isocentres and prescription points."""
-    named: dict[Point, str] = {}
+    named: dict[Point, Message | str] = {}
     for beam in evidence.plan.beams:
-        named.setdefault(beam.control_points[0].isocentre, f"isocentre of beam {beam.number}")
+        named.setdefault(beam.control_points[0].isocentre, isocentre_part(beam.number))
     for one in evidence.plan.prescriptions:
         if one.point is not None:
-            named.setdefault(one.point, one.description or "prescription point")
+            named.setdefault(one.point, one.description or Message("part.prescription_point"))
     return tuple(
         PointRow(
-            name,
+            label,
             point,
             None if evidence.reference is None else dose_at(evidence.reference, point),
             dose_at(evidence.calculated, point),
         )
-        for point, name in named.items()
+        for point, label in named.items()
     )
 
 

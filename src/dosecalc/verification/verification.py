@@ -13,6 +13,7 @@ from dosecalc.analysis.dvh import Dvh
 from dosecalc.analysis.gamma import GammaResult
 from dosecalc.analysis.metrics import PlanIndices
 from dosecalc.messages.findings import Finding, Outcome, combined
+from dosecalc.messages.message import Message
 from dosecalc.model import CtImage, Dose, Phantom, Plan, Structure, StructureSet
 
 __all__ = [
@@ -56,10 +57,15 @@ class BeamRow:
 class PointRow:
     """A named point (isocentre, prescription point) and its doses of the whole plan, Gy."""
 
-    name: str
+    label: Message | str
     point: Point
     reference_gy: float | None
     calculated_gy: float | None
+
+    @property
+    def name(self) -> str:
+        """Name of the point, in English."""
+        return str(self.label)
 
 
 @dataclass(frozen=True)
@@ -87,13 +93,18 @@ class GoalRow:
     """One goal of the template, such as "PTV D95 >= 57 Gy", and what both doses make of it."""
 
     structure: str
-    text: str
+    goal: Message
     unit: str
     limit: float
     reference: float | None
     calculated: float | None
     outcome: Outcome
     source: str = ""
+
+    @property
+    def text(self) -> str:
+        """The goal, in English."""
+        return str(self.goal)
 
 
 @dataclass(frozen=True)

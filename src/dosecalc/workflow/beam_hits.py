@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dosecalc.errors import InputError
+from dosecalc.messages.message import Message
 from dosecalc.model import Dose, Structure
 from dosecalc.verification.checks.beam_geometry import (
     BeamHit,
@@ -61,8 +62,9 @@ def refuse_missing(
     missing = missing_beams(prepared.plan, hits)
     if missing and not options.accept_missing_beams:
         raise InputError(
-            f"{options.path}: {'; '.join(missing)}. Check isocentre, couch and gantry angles and "
-            f"the frame of reference in the plan, or say {ACCEPT} to calculate all the same"
+            f"{options.path}: {'; '.join(map(str, missing))}. Check isocentre, couch and gantry "
+            f"angles and the frame of reference in the plan, or say {ACCEPT} to calculate all the "
+            "same"
         )
     return tuple(one.sentence for one in hit_findings(hits, {}))
 
@@ -80,7 +82,8 @@ def refuse_low(
     if dose.unit != "Gy" or not hits:
         return ()
     most = max(hits, key=lambda hit: hit.expected_gy)
-    said = low_dose(f"the plan with {most.label}", float(dose.gray.max()), most.expected_gy)
+    plan = Message.of("part.plan_with", beam=most.label)
+    said = low_dose(plan, float(dose.gray.max()), most.expected_gy)
     if said is None:
         return ()
     if not options.accept_missing_beams:
@@ -88,4 +91,4 @@ def refuse_low(
             f"{options.path}: {said} a fraction. Check isocentre, beam angles, collimators and "
             f"MU, or say {ACCEPT} to keep the dose all the same"
         )
-    return (said,)
+    return (str(said),)

@@ -8,12 +8,14 @@ from typing import Any
 from dosecalc.beam.parts import short_arcs
 from dosecalc.errors import InputError, OutsideValidityError
 from dosecalc.messages.findings import Finding, Outcome
+from dosecalc.messages.message import Message
 from dosecalc.model import Beam, Dose, Plan, StructureSet
 from dosecalc.verification.checks.beam_geometry import hit_findings
 from dosecalc.verification.checks.inputs import doubt_findings
 from dosecalc.verification.evaluate import judge
 from dosecalc.verification.goals import Template, load_template
 from dosecalc.verification.inputs import Evidence
+from dosecalc.verification.parts import beam_part
 from dosecalc.verification.tolerances import Tolerances, load_tolerances
 from dosecalc.verification.verification import Verification
 from dosecalc.workflow.beam_hits import hits_of
@@ -190,17 +192,15 @@ def _of_choices(plan: Plan, stated: Plan | None, options: CalcOptions) -> tuple[
     """Find what is calculated otherwise than the plan says because an option says so."""
     found = []
     for one in plan.left_out:
-        name = f"beam {one.number} ({one.name})"
-        sentence = f"{name} was left out of the calculation as asked"
-        if one.mu is not None:
-            sentence = f"{name} was left out of the calculation as asked, with its {one.mu:g} MU"
-        found.append(Finding("beams", Outcome.REVIEW, sentence))
-    if options.fractions is not None and stated is not None and stated.fractions is None:
-        sentence = (
-            f"the plan does not say how many fractions there are: {options.fractions} as given "
-            "with --fractions"
+        message = Message.of(
+            "beam.not_calculated",
+            beam=beam_part(one.number, one.name),
+            mu=None if one.mu is None else Message.of("beam.mu", mu=one.mu),
         )
-        found.append(Finding("prescription", Outcome.REVIEW, sentence))
+        found.append(Finding("beams", Outcome.REVIEW, message))
+    if options.fractions is not None and stated is not None and stated.fractions is None:
+        message = Message.of("prescription.fractions_as_given", fractions=options.fractions)
+        found.append(Finding("prescription", Outcome.REVIEW, message))
     return tuple(found)
 
 

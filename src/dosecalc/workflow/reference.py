@@ -11,6 +11,7 @@ import numpy as np
 from dosecalc.errors import DicomError, InputError
 from dosecalc.io.dicom import Case, DoseReferences, Person, identify, read_dose_file
 from dosecalc.messages.findings import Finding, Outcome
+from dosecalc.messages.message import Message, of_note
 from dosecalc.model import Dose, Plan
 from dosecalc.records.record import file_sha256
 from dosecalc.verification.checks.inputs import doubt_findings
@@ -111,7 +112,7 @@ def _of_folder(case: Case, plan: Plan) -> Reference:
         reference = _of_plan(found.dose, plan, Path(found.path))
         findings = [
             *_tied(found.references, case, plan, Path(found.path)),
-            *(Finding("reference", Outcome.REVIEW, note) for note in unreadable),
+            *(Finding("reference", Outcome.REVIEW, of_note(one)) for one in unreadable),
         ]
         unused = [Path(d.path).name for d in fractions if d is not found]
         notes = reference.notes
@@ -152,11 +153,8 @@ def _single_beams(
         if fractions > 1 and abs(ratio * fractions - 1) < _SUMS_TO:
             divided, note = 1, "doses of single beams add up to one fraction of the plan"
         elif abs(ratio - 1) >= _SUMS_TO:
-            sentence = (
-                f"the doses of single beams add up to {100 * ratio:.0f} % of the plan's dose at "
-                "its maximum: they are not of one plan"
-            )
-            return {}, (Finding("reference against plan", Outcome.REVIEW, sentence),), ()
+            message = Message.of("reference.no_sum_of_beams", percent=100 * ratio)
+            return {}, (Finding("reference against plan", Outcome.REVIEW, message),), ()
     doses = {n: dose_at(dose, beam_point(numbers[n])) for n, dose in known.items()}
     return {n: v / divided for n, v in doses.items() if v is not None}, (), (note,)
 
@@ -193,8 +191,8 @@ def _given(
     if path.suffix.lower() == ".3ddose":
         notes += (f"{path.name} does not say what it is the sum of: taken as the whole plan",)
     if path.suffix.lower() in (".3ddose", ".npz"):
-        sentence = f"{path.name} does not say whose dose it is, nor of which plan"
-        tied: tuple[Finding, ...] = (Finding("reference", Outcome.REVIEW, sentence),)
+        message = Message.of("reference.no_owner", file=path.name)
+        tied: tuple[Finding, ...] = (Finding("reference", Outcome.REVIEW, message),)
     else:
         references = read_dose_file(path).references
         doubts = _of_the_patient(case, references, path, same_patient)
@@ -225,24 +223,27 @@ def _of_the_patient(
 
 def _tied(references: DoseReferences, case: Case, plan: Plan, path: Path) -> tuple[Finding, ...]:
     """Say whether a dose names another plan, fraction group or structure set, or none."""
-    sentences = []
+    said, file = [], path.name
     if not references.subject.patient_id:
-        sentences.append(f"{path.name} names no patient")
+        said.append(Message.of("reference.no_patient", file=file))
     group, read = references.fraction_group, case.fraction_group
     if None not in (group, read) and group != read:
-        sentences.append(f"{path.name} is the dose of fraction group {group}, verified is {read}")
-    if not references.frame_of_reference_uid:
-        sentences.append(
-            f"{path.name} names no frame of reference: nothing says that it lies in the patient "
-            "as the plan does"
+        said.append(
+            Message.of("reference.other_fraction_group", file=file, group=group, verified=read)
         )
-    if references.plan_uid != plan.uid:
-        named = f"another plan, {references.plan_uid}" if references.plan_uid else "no plan"
-        sentences.append(f"{path.name} names {named}; the plan that is verified is {plan.uid}")
+    if not references.frame_of_reference_uid:
+        said.append(Message.of("reference.no_frame", file=file))
+    named = references.plan_uid
+    if named != plan.uid and named:
+        said.append(Message.of("reference.other_plan", file=file, named=named, plan=plan.uid))
+    elif named != plan.uid:
+        said.append(Message.of("reference.no_plan", file=file, plan=plan.uid))
     own, named = plan.structure_set_uid, references.structure_set_uid
     if own and named and own != named:
-        sentences.append(f"{path.name} names the structure set {named}, the plan names {own}")
-    return tuple(Finding("reference", Outcome.REVIEW, text) for text in sentences)
+        said.append(
+            Message.of("reference.other_structure_set", file=file, named=named, structure_set=own)
+        )
+    return tuple(Finding("reference", Outcome.REVIEW, message) for message in said)
 
 
 def _of_plan(dose: Dose, plan: Plan, path: Path) -> Reference:
@@ -259,11 +260,10 @@ def _of_plan(dose: Dose, plan: Plan, path: Path) -> Reference:
         )
     findings: tuple[Finding, ...] = ()
     if about.get("densities"):
-        sentence = (
-            f"{path.name} was calculated {about['densities']} (TissueHeterogeneityCorrection): "
-            "a calculation on the CT differs from it in lung, bone and air"
+        message = Message.of(
+            "reference.other_densities", file=path.name, densities=of_note(str(about["densities"]))
         )
-        findings = (Finding("reference", Outcome.REVIEW, sentence),)
+        findings = (Finding("reference", Outcome.REVIEW, message),)
     if dose.summation == "PLAN":
         return Reference(dose, chosen, findings=findings, shared=shared)
     if dose.summation != "FRACTION" or plan.fractions is None:

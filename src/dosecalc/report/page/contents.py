@@ -166,7 +166,7 @@ def _largest(v: Verification, words: Words) -> tuple[str, ...]:
                 "gamma_line",
                 percent=words.rate(gamma.pass_percent),
                 points=str(gamma.points),
-                criteria=words.sentence(gamma.criteria.label),
+                criteria=words.message(gamma.criteria.message),
                 largest=_largest_gamma(gamma, words),
                 at=position(gamma.worst_position, words),
             )
@@ -179,7 +179,7 @@ def _likely_cause(findings: Sequence[Finding], words: Words) -> list[str]:
     """Return the most likely cause, which a reader looks for first, where one was found."""
     likely = (f for f in findings if f.rule == "single beam" and f.outcome and f.details)
     return [
-        words("topic_line", topic=words.rule(f.rule).capitalize(), text=words.sentence(f.sentence))
+        words("topic_line", topic=words.rule(f.rule).capitalize(), text=words.message(f.message))
         for f in likely
     ][:1]
 

@@ -84,7 +84,7 @@ def _unit_lines(v: Verification, words: Words) -> tuple[str, ...]:
             lines.append(
                 words("dose_line", n=str(n), gray=words.short(total / n), total=words.short(total))
             )
-    closing = [words.sentence(f.sentence) for f in v.findings if f.rule == "prescription"]
+    closing = [words.message(f.message) for f in v.findings if f.rule == "prescription"]
     return (*lines, *closing)
 
 

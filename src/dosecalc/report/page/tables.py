@@ -75,7 +75,7 @@ def _rules(v: Verification, words: Words) -> Table:
         (
             _outcome(one, words),
             words.rule(one.rule),
-            words.sentence(one.sentence),
+            words.message(one.message),
             _value(one, words),
             *_limits(one, words),
             words.sentence(one.source),
@@ -89,7 +89,7 @@ def _open_rules(v: Verification, words: Words) -> Table:
     """List the rules that do not pass, the worst first, short enough for a first page."""
     found = [one for one in _ranked(v.findings) if one.outcome is not Outcome.PASS]
     rows: list[tuple[Cell, ...]] = [
-        (one.outcome, words.rule(one.rule), words.sentence(one.sentence), *_limits(one, words))
+        (one.outcome, words.rule(one.rule), words.message(one.message), *_limits(one, words))
         for one in found[:_MOST_OPEN]
     ]
     notes = [_beam_note(found, words)]
@@ -150,7 +150,7 @@ def _goals(v: Verification, words: Words) -> Table:
         (
             goal.outcome,
             goal.structure,
-            goal.text,
+            words.message(goal.goal),
             _with_unit(goal.calculated, goal.unit, words),
             _with_unit(goal.reference, goal.unit, words),
             goal.source,
@@ -264,7 +264,7 @@ def _percent(value: float | None, base: float | None, words: Words) -> str:
 def _points(v: Verification, words: Words) -> Table:
     rows = (
         (
-            words.sentence(one.name),
+            words.message(one.label),
             ", ".join(words.number(p, 1) for p in one.point),
             words.number(one.reference_gy),
             words.number(one.calculated_gy),
@@ -295,6 +295,6 @@ def _engines(v: Verification, words: Words) -> Table:
         for name, dose in doses
     )
     note = words(
-        "note_engines", points=words("parts_apart").join(words.sentence(one.name) for one in shown)
+        "note_engines", points=words("parts_apart").join(words.message(one.label) for one in shown)
     )
     return _table("engines", words, "engine:2 dose_to:1 #maximum:1 #at_points:3", rows, note)

@@ -1,8 +1,9 @@
 """The words of a report, in English and French, and its numbers.
 
-What the program's own rules say is English text. It is translated sentence by sentence, by
-the patterns in the language's file of sentences; a sentence without a pattern, or one from a
-file of the patient or of the department, stays as it is.
+What the program's own rules find are messages, said in each language by its catalogue
+(`dosecalc.messages`). Notes, caveats and remarks are still English text. They are translated
+sentence by sentence, by the patterns in the language's file of sentences; a sentence without a
+pattern, or one from a file of the patient or of the department, stays as it is.
 """
 
 from __future__ import annotations
@@ -17,11 +18,10 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from dosecalc.errors import InputError
+from dosecalc.messages.message import LANGUAGES, Message, say
 from dosecalc.text import CELL, shortened, visible
 
 __all__ = ["LANGUAGES", "Words", "load_words"]
-
-LANGUAGES = ("en", "fr")
 
 _REMEMBERED = 4096
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
@@ -101,6 +101,13 @@ class Words:
         if unit == "degrees":
             return f"{text}\u00b0"
         return f"{text}\u00a0{self.sentence(unit)}" if unit else text
+
+    def message(self, message: Message | str) -> str:
+        """Say a message; a text is data and stays as it is."""
+        if isinstance(message, str):
+            return shortened(visible(message), CELL)
+        said = say(message, self.language, self.sentence)
+        return shortened(visible(said), CELL)
 
     def sentence(self, text: str) -> str:
         """Translate a sentence of the program's own."""

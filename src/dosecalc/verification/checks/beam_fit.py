@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from dosecalc.messages.findings import Finding, Outcome
+from dosecalc.messages.findings import Finding, Limit, Outcome
+from dosecalc.messages.message import Message
 from dosecalc.model import Beam
 from dosecalc.verification.beam_fit.fit import BeamFit, BeamFits, Cause
+from dosecalc.verification.parts import beam_part
 from dosecalc.verification.tolerances import Tolerances
 
 __all__ = ["fit_findings"]
@@ -38,9 +40,9 @@ def fit_findings(
     tolerances : Tolerances
     """
     rows = [
-        (_row(fit, ask, beams, tolerances), _row(own, other, beams, tolerances))
+        tuple(tolerances.limits[limit].finding(_RULE, said, value) for limit, value, said in pair)
         for fit, own in zip(fitted.beams, fitted.apart or fitted.beams, strict=True)
-        for ask, other in zip(_asked_of(fit), _asked_of(own), strict=True)
+        for pair in zip(_asked_of(fit, beams), _asked_of(own, beams), strict=True)
     ]
     whole = [row for row, _ in rows]
     worst = max((row.outcome for row in whole), default=Outcome.PASS)
@@ -49,7 +51,7 @@ def fit_findings(
     explained = sum(cause.explained for cause in fitted.causes)
     clear = explained >= _EXPLAINED
     trusted = fitted.are_small and (clear or fitted.unexplained < _UNEXPLAINED)
-    named = [one for one in fitted.causes if _judged(one, tolerances).outcome != Outcome.PASS]
+    named = [one for one in fitted.causes if _is_beyond(one, tolerances)]
     if not (clear or trusted):
         return [_nothing_explains(fitted, named or fitted.causes, beams, worst)]
     # What one cause says of all beams is not said again of each.
@@ -71,62 +73,65 @@ def _cause(
     cause: Cause, beams: Mapping[int, Beam], tolerances: Tolerances, *, first: bool
 ) -> Finding:
     """Say one cause; it is at least worth a look."""
-    found, said, percent = _judged(cause, tolerances), _said(cause, beams), 100 * cause.explained
-    sentence = f"further cause: {said}; explains {percent:.0f} % of the difference"
-    if first:
-        sentence = f"most likely cause: {said}; explains {percent:.0f} % of the difference"
+    value = _size(cause)
+    message = Message.of(
+        "beam_fit.likely_cause" if first else "beam_fit.further_cause",
+        cause=_said(cause, beams),
+        percent=100 * cause.explained,
+    )
+    found = _limit(cause, tolerances).finding(_RULE, message, value)
     outcome = max(found.outcome, Outcome.REVIEW)
-    return replace(found, outcome=outcome, sentence=sentence, details=_details(cause))
+    return replace(found, outcome=outcome, details=_details(cause))
 
 
-def _judged(cause: Cause, tolerances: Tolerances) -> Finding:
-    """Hold the size of a cause against the limit of its kind."""
-    value = cause.size[0] if len(cause.size) == 1 else float(np.linalg.norm(cause.size))
-    limit = _LIMITS.get(cause.kind, "beam_width")
-    return tolerances.limits[limit].finding(_RULE, cause.kind, value)
+def _size(cause: Cause) -> float:
+    return cause.size[0] if len(cause.size) == 1 else float(np.linalg.norm(cause.size))
+
+
+def _limit(cause: Cause, tolerances: Tolerances) -> Limit:
+    """Limit that the size of a cause of its kind is held against."""
+    return tolerances.limits[_LIMITS.get(cause.kind, "beam_width")]
+
+
+def _is_beyond(cause: Cause, tolerances: Tolerances) -> bool:
+    return _limit(cause, tolerances).judge(abs(_size(cause))) != Outcome.PASS
 
 
 def _nothing_explains(
     fitted: BeamFits, likely: Sequence[Cause], beams: Mapping[int, Beam], worst: Outcome
 ) -> Finding:
     explained = 100 * sum(cause.explained for cause in fitted.causes)
-    sentence = (
-        "errors of single beams do not explain the difference: check gantry and couch angles, "
-        "isocentre, densities and beam doses"
-    )
+    message = Message("beam_fit.unexplained")
     details: dict[str, object] = {"explained": explained / 100, "unexplained": fitted.unexplained}
     if likely:
-        sentence = (
-            f"errors of single beams explain only {explained:.0f} % of the difference (the most "
-            f"likely: {_said(likely[0], beams)}): check that first, then gantry and couch "
-            "angles, isocentre, densities and beam doses"
+        message = Message.of(
+            "beam_fit.little_explained", percent=explained, cause=_said(likely[0], beams)
         )
         details["likely"] = _details(likely[0])
-    return Finding(_RULE, worst, sentence, details=details)
+    return Finding(_RULE, worst, message, details=details)
 
 
-def _said(cause: Cause, beams: Mapping[int, Beam]) -> str:
+def _said(cause: Cause, beams: Mapping[int, Beam]) -> Message:
     """Say what would have to change in the calculated dose to become the reference."""
-    who = "all beams alike" if cause.beam is None else _name(cause.beam, beams)
+    who = Message("beam_fit.all_beams")
+    if cause.beam is not None:
+        who = beam_part(cause.beam, beams[cause.beam].name)
     one, kind = cause.size[0], cause.kind
     if kind == "mu":
-        if cause.beam is None or len(beams) == 1:
-            return (
-                f"{who}, {one:+.1f} % of the MU (calibration, output factor, dose per MU or "
-                "number of fractions)"
-            )
-        return f"{who}, {one:+.1f} % of the MU"
+        of_all = cause.beam is None or len(beams) == 1
+        code = "beam_fit.cause_mu_of_all" if of_all else "beam_fit.cause_mu"
+        return Message.of(code, beams=who, percent=one)
     if kind == "shift":
-        return f"{who}, shift by u {one:+.2f}, v {cause.size[1]:+.2f} mm"
+        return Message.of("beam_fit.cause_shift", beams=who, u=one, v=cause.size[1])
     if kind == "turn":
-        return f"{who}, collimator {one:+.1f} degrees"
+        return Message.of("beam_fit.cause_rotation", beams=who, degrees=one)
     if kind == "isocentre":
         x, y, z = cause.size
-        return f"{who}, isocentre x {x:+.2f}, y {y:+.2f}, z {z:+.2f} mm"
+        return Message.of("beam_fit.cause_isocentre", beams=who, x=x, y=y, z=z)
     what, place = kind.split()
     if what == "width":
-        return f"{who}, field wider in {place} by {one:+.2f} mm (both edges)"
-    return f"{who}, edge {place} further out by {one:+.2f} mm (jaw or leaf bank)"
+        return Message.of("beam_fit.cause_width", beams=who, axis=place, mm=one)
+    return Message.of("beam_fit.cause_edge", beams=who, edge=place, mm=one)
 
 
 def _details(cause: Cause) -> dict[str, object]:
@@ -138,30 +143,25 @@ def _details(cause: Cause) -> dict[str, object]:
     }
 
 
-def _name(number: int, beams: Mapping[int, Beam]) -> str:
-    return f"beam {number} ({beams[number].name})"
-
-
-def _row(
-    fit: BeamFit, asked: tuple[str, float, str], beams: Mapping[int, Beam], tolerances: Tolerances
-) -> Finding:
-    limit, value, text = asked
-    name = _name(fit.beam, beams)
-    sentence = f"{name}: calculated would fit the reference best {text}"
-    return tolerances.limits[limit].finding(_RULE, sentence, value)
-
-
-def _asked_of(fit: BeamFit) -> list[tuple[str, float, str]]:
-    """Limit, number and words of all that was fitted to a beam."""
-    asked = [("beam_mu", fit.mu_percent, f"with {fit.mu_percent:+.2f} % of its MU")]
+def _asked_of(fit: BeamFit, beams: Mapping[int, Beam]) -> list[tuple[str, float, Message]]:
+    """Limit, number and message of all that was fitted to a beam."""
+    beam = beam_part(fit.beam, beams[fit.beam].name)
+    asked = [
+        (
+            "beam_mu",
+            fit.mu_percent,
+            Message.of("beam_fit.best_mu", beam=beam, percent=fit.mu_percent),
+        )
+    ]
     if fit.u_mm is not None and fit.v_mm is not None:
         moved = float(np.hypot(fit.u_mm, fit.v_mm))
-        asked.append(("beam_shift", moved, f"moved by u {fit.u_mm:+.2f}, v {fit.v_mm:+.2f} mm"))
+        message = Message.of("beam_fit.best_shift", beam=beam, u=fit.u_mm, v=fit.v_mm)
+        asked.append(("beam_shift", moved, message))
     if fit.turn_deg is not None:
-        text = f"turned by {fit.turn_deg:+.2f} degrees about its axis"
-        asked.append(("beam_turn", fit.turn_deg, text))
+        message = Message.of("beam_fit.best_rotation", beam=beam, degrees=fit.turn_deg)
+        asked.append(("beam_turn", fit.turn_deg, message))
     if fit.wider_u_mm is not None and fit.wider_v_mm is not None:
         most = max(fit.wider_u_mm, fit.wider_v_mm, key=abs)
-        text = f"wider by u {fit.wider_u_mm:+.2f}, v {fit.wider_v_mm:+.2f} mm"
-        asked.append(("beam_width", most, text))
+        message = Message.of("beam_fit.best_width", beam=beam, u=fit.wider_u_mm, v=fit.wider_v_mm)
+        asked.append(("beam_width", most, message))
     return asked

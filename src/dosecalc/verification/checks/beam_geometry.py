@@ -16,8 +16,10 @@ from scipy.ndimage import binary_dilation
 
 from dosecalc.beam import Fluence, beam_axes, beam_fluences
 from dosecalc.messages.findings import Finding, Outcome
+from dosecalc.messages.message import Message
 from dosecalc.model import Beam, Dose, Grid, Machine, Phantom, Plan, Structure
 from dosecalc.patient.coverage import volume_fraction
+from dosecalc.verification.parts import beam_part, place_part
 
 __all__ = [
     "BeamHit",
@@ -69,9 +71,9 @@ class BeamHit:
     expected_gy: float
 
     @property
-    def label(self) -> str:
-        """Number and name, for sentences."""
-        return f"beam {self.number} ({self.name})"
+    def label(self) -> Message:
+        """Number and name, for messages."""
+        return beam_part(self.number, self.name)
 
     @property
     def misses(self) -> bool:
@@ -144,12 +146,15 @@ def beam_hits(
     return tuple(found)
 
 
-def missing_beams(plan: Plan, hits: Iterable[BeamHit]) -> tuple[str, ...]:
+def missing_beams(plan: Plan, hits: Iterable[BeamHit]) -> tuple[Message, ...]:
     """Say of each beam that does not meet the patient where its isocentre lies."""
     centres = {beam.number: beam.control_points[0].isocentre for beam in plan.beams}
     return tuple(
-        f"{hit.label} does not meet the patient (isocentre at "
-        "x {:.1f}, y {:.1f}, z {:.1f} mm)".format(*centres[hit.number])
+        Message.of(
+            "beam_geometry.misses_with_isocentre",
+            beam=hit.label,
+            place=place_part(centres[hit.number]),
+        )
         for hit in hits
         if hit.misses
     )
@@ -166,34 +171,33 @@ def hit_findings(hits: Iterable[BeamHit], doses: Mapping[int, Dose]) -> tuple[Fi
     """
     findings = []
     for hit in hits:
-        for outcome, sentence in _said(hit):
-            findings.append(Finding(_RULE, outcome, sentence))
+        findings += [Finding(_RULE, outcome, message) for outcome, message in _said(hit)]
         if hit.number in doses and not hit.misses:
             said = low_dose(hit.label, float(doses[hit.number].gray.max()), hit.expected_gy)
             findings += [] if said is None else [Finding(_RULE, Outcome.FAIL, said)]
     return tuple(findings)
 
 
-def _said(hit: BeamHit) -> list[tuple[Outcome, str]]:
-    said = []
+def _said(hit: BeamHit) -> list[tuple[Outcome, Message]]:
+    said, beam = [], hit.label
     if hit.misses:
-        said.append((Outcome.FAIL, f"{hit.label} does not meet the patient: it passes beside"))
+        said.append((Outcome.FAIL, Message.of("beam_geometry.misses", beam=beam)))
     elif hit.share < _LITTLE:
-        percent = 100 * hit.share
-        said.append((Outcome.REVIEW, f"{percent:.1f} % of {hit.label} meet the patient"))
+        little = Message.of("beam_geometry.little", percent=100 * hit.share, beam=beam)
+        said.append((Outcome.REVIEW, little))
     elif hit.on_target is False:
-        said.append((Outcome.REVIEW, f"{hit.label} passes beside every target"))
+        said.append((Outcome.REVIEW, Message.of("beam_geometry.beside_targets", beam=beam)))
     if hit.outside_mm > 0:
-        sentence = f"the isocentre of {hit.label} lies {hit.outside_mm:.0f} mm outside of the image"
-        said.append((Outcome.REVIEW, sentence))
+        outside = Message.of("beam_geometry.isocentre_outside", beam=beam, mm=hit.outside_mm)
+        said.append((Outcome.REVIEW, outside))
     return said
 
 
-def low_dose(what: str, highest_gy: float, expected_gy: float) -> str | None:
+def low_dose(what: Message | str, highest_gy: float, expected_gy: float) -> Message | None:
     """Say that a maximum is below a tenth of what the MU would give; None if it is not."""
     if highest_gy >= _OF_EXPECTED * expected_gy:
         return None
-    return f"{what} gives {highest_gy:.3g} Gy at most, its MU would give about {expected_gy:.3g} Gy"
+    return Message.of("beam_geometry.low_dose", what=what, highest=highest_gy, expected=expected_gy)
 
 
 def _share(maps: Iterable[Fluence], matter: NDArray[np.float32], grid: Grid) -> float:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dosecalc.analysis.displacement import dose_displacement
 from dosecalc.analysis.gamma import GammaResult
 from dosecalc.messages.findings import Finding, Outcome
+from dosecalc.messages.message import Message, of_note
 from dosecalc.model import Dose, Phantom
 from dosecalc.verification.checks.local_differences import FEWEST, local_findings, steepness
 from dosecalc.verification.checks.structures import (
@@ -43,10 +44,16 @@ def gamma_finding(gamma: GammaResult, tolerances: Tolerances, what: str = "gamma
     """Gamma's pass rate; points outside of the calculated grid do not pass."""
     # Never rounded up: 100 % says that all points pass.
     shown = np.floor(10 * gamma.pass_percent) / 10
-    sentence = f"{shown:.1f} % of {gamma.points} points pass {gamma.criteria.label}"
+    message = Message.of(
+        "gamma.pass_rate",
+        percent=float(shown),
+        points=gamma.points,
+        criteria=gamma.criteria.message,
+    )
     if gamma.outside:
-        sentence += f"; {gamma.outside} lie outside of the calculated dose"
-    return tolerances.limits["gamma"].finding(what, sentence, gamma.pass_percent)
+        values = {**message.values, "outside": gamma.outside}
+        message = Message("gamma.pass_rate_with_outside", values)
+    return tolerances.limits["gamma"].finding(what, message, gamma.pass_percent)
 
 
 def distribution_findings(
@@ -72,8 +79,12 @@ def distribution_findings(
         findings.append(
             tolerances.limits["low_gradient"].finding(
                 "dose in flat regions",
-                f"calculated less reference is {percent:+.2f} % of the prescription, mean of "
-                f"{np.count_nonzero(flat)} points above {100 * _HIGH:.0f} % where dose is flat",
+                Message.of(
+                    "flat_regions.difference",
+                    percent=percent,
+                    points=int(np.count_nonzero(flat)),
+                    above=100 * _HIGH,
+                ),
                 percent,
             )
         )
@@ -82,11 +93,9 @@ def distribution_findings(
     if moved is None:
         return findings
     length = float(np.linalg.norm(moved))
-    sentence = (
-        f"calculated lies {length:.2f} mm beside the reference "
-        f"(x {moved[0]:+.2f}, y {moved[1]:+.2f}, z {moved[2]:+.2f})"
-    )
-    findings.append(tolerances.limits["displacement"].finding("displacement", sentence, length))
+    x, y, z = (float(part) for part in moved)
+    message = Message.of("displacement.found", mm=length, x=x, y=y, z=z)
+    findings.append(tolerances.limits["displacement"].finding("displacement", message, length))
     return findings
 
 
@@ -95,22 +104,21 @@ def point_findings(points: Iterable[PointRow], tolerances: Tolerances) -> list[F
     findings = []
     for one in points:
         if one.reference_gy is None or one.calculated_gy is None:
-            which = "reference" if one.reference_gy is None else "calculated"
-            sentence = f"{one.name} lies outside of the {which} dose"
-            findings.append(Finding("point dose", Outcome.REVIEW, sentence))
+            in_reference = one.reference_gy is not None
+            code = "dose_grid.outside_calculated" if in_reference else "dose_grid.outside_reference"
+            message = Message.of(code, name=one.label)
+            findings.append(Finding("point dose", Outcome.REVIEW, message))
             continue
+        doses = {"point": one.label, "calculated": one.calculated_gy}
         if one.reference_gy <= 0:
-            sentence = (
-                f"{one.name}: the reference has no dose, calculated {one.calculated_gy:.2f} Gy"
-            )
-            findings.append(Finding("point dose", Outcome.REVIEW, sentence))
+            message = Message("point.no_reference_dose", doses)
+            findings.append(Finding("point dose", Outcome.REVIEW, message))
             continue
         percent = 100 * (one.calculated_gy / one.reference_gy - 1)
-        sentence = (
-            f"{one.name}: {one.calculated_gy:.2f} Gy, reference {one.reference_gy:.2f} Gy "
-            f"({percent:+.1f} %)"
+        message = Message(
+            "point.dose", {**doses, "reference": one.reference_gy, "percent": percent}
         )
-        findings.append(tolerances.limits["point"].finding("point dose", sentence, percent))
+        findings.append(tolerances.limits["point"].finding("point dose", message, percent))
     return findings
 
 
@@ -126,21 +134,21 @@ def engine_findings(calculated: Dose, tolerances: Tolerances, name: str = "") ->
             Finding(
                 f"validity{beside}",
                 Outcome.REVIEW,
-                f"{caution}: this engine cannot clear the plan",
+                Message.of("engine.caution", caution=of_note(caution)),
             )
         )
     if calculated.uncertainty is not None:
         high = calculated.gray > 0.5 * calculated.gray.max()
         relative = calculated.uncertainty[high] / calculated.gray[high]
         percent = 100 * float(np.sqrt(np.mean(np.square(relative, dtype=np.float64))))
-        sentence = f"standard uncertainty {percent:.2f} % where dose is above half its maximum"
-        findings.append(tolerances.limits["noise"].finding(f"noise{beside}", sentence, percent))
+        message = Message.of("engine.uncertainty", percent=percent)
+        findings.append(tolerances.limits["noise"].finding(f"noise{beside}", message, percent))
     if about.get("stopped"):
         findings.append(
             Finding(
                 f"noise{beside}",
                 Outcome.REVIEW,
-                f"the calculation was ended early: {about['stopped']}",
+                Message.of("engine.ended_early", reason=of_note(str(about["stopped"]))),
             )
         )
     return findings

@@ -9,8 +9,10 @@ import numpy as np
 
 from dosecalc.data.hu_curves import HuCurve
 from dosecalc.messages.findings import Finding, Outcome
+from dosecalc.messages.message import Message, Value, of_note
 from dosecalc.model import CtImage, Machine, Plan, Structure, StructureSet
 from dosecalc.patient.coverage import crossing_planes, plane_gaps
+from dosecalc.verification.parts import beam_part
 from dosecalc.verification.tolerances import Commissioned
 
 __all__ = [
@@ -40,12 +42,12 @@ def approval_findings(plan: Plan) -> list[Finding]:
     """Find a plan that somebody rejected."""
     if plan.approval != "REJECTED":
         return []
-    return [Finding("approval", Outcome.REVIEW, "the plan file says that the plan was REJECTED")]
+    return [Finding("approval", Outcome.REVIEW, Message("approval.rejected"))]
 
 
 def doubt_findings(doubts: Iterable[tuple[str, str]]) -> list[Finding]:
     """Find what a person must confirm of the files that were read: pairs of rule and sentence."""
-    return [Finding(rule, Outcome.REVIEW, sentence) for rule, sentence in doubts]
+    return [Finding(rule, Outcome.REVIEW, of_note(sentence)) for rule, sentence in doubts]
 
 
 def machine_findings(
@@ -64,19 +66,20 @@ def machine_findings(
     for beam in plan.beams:
         model = machines[beam.number]
         digest = str(model.provenance.get("machine_sha256", ""))
-        named = f"beam {beam.number} ({beam.name}): model {model.name!r}"
+        named: dict[str, Value] = {"beam": beam_part(beam.number, beam.name), "model": model.name}
         entry = next(
             (c for c in commissioned if (c.linac, c.sha256) == (beam.machine_name, digest)), None
         )
         if entry is None:
-            sentence = f"{named} ({digest[:12]}) is not commissioned for {beam.machine_name!r}"
-            findings.append(Finding("machine model", Outcome.FAIL, sentence))
+            outcome, code = Outcome.FAIL, "machine_model.unknown"
+            more = {"digest": digest[:12], "linac": beam.machine_name}
         elif today > entry.valid_until:
-            sentence = f"{named} was valid until {entry.valid_until}, today is {today}"
-            findings.append(Finding("machine model", Outcome.FAIL, sentence))
+            outcome, code = Outcome.FAIL, "machine_model.expired"
+            more = {"until": str(entry.valid_until), "today": str(today)}
         else:
-            sentence = f"{named} is commissioned for {entry.linac!r} until {entry.valid_until}"
-            findings.append(Finding("machine model", Outcome.PASS, sentence))
+            outcome, code = Outcome.PASS, "machine_model.commissioned"
+            more = {"until": str(entry.valid_until), "linac": entry.linac}
+        findings.append(Finding("machine model", outcome, Message(code, {**named, **more})))
     return findings
 
 
@@ -94,19 +97,19 @@ def hu_curve_findings(curve: HuCurve | None, ct: CtImage | None) -> list[Finding
         return []
     voltages = ["" if v is None else f"{v:g}" for v in (curve.kvp, ct.kvp)]
     pairs = (
-        ("manufacturer", curve.manufacturer, ct.manufacturer),
-        ("model", curve.model, ct.model_name),
-        ("kVp", *voltages),
+        ("hu_curve.manufacturer", curve.manufacturer, ct.manufacturer),
+        ("hu_curve.model", curve.model, ct.model_name),
+        ("hu_curve.kvp", *voltages),
     )
-    wrong = [
-        f"{what} {mine!r}, the CT's is {theirs!r}"
-        for what, mine, theirs in pairs
+    wrong = tuple(
+        Message.of(code, curve=mine, ct=theirs)
+        for code, mine, theirs in pairs
         if mine.casefold() not in (*_NO_SCANNER, theirs.casefold())
-    ]
+    )
     if not wrong:
         return []
-    sentence = f"the HU curve {curve.label} is for {'; '.join(wrong)}"
-    return [Finding("HU curve", Outcome.REVIEW, sentence)]
+    message = Message.of("hu_curve.other_scanner", curve=curve.label, differences=wrong)
+    return [Finding("HU curve", Outcome.REVIEW, message)]
 
 
 def gap_findings(structures: StructureSet | None, ct: CtImage | None) -> list[Finding]:
@@ -118,17 +121,15 @@ def gap_findings(structures: StructureSet | None, ct: CtImage | None) -> list[Fi
             plane_gaps(one, plane_spacing=one.slice_spacing or slices),
             key=lambda gap: gap[0] - gap[1],
         )
-        sentences = [
-            f"{one.name}: nothing is drawn between z = {below:g} and {above:g} mm; it is the body "
-            "and was filled there; draw the missing contours"
-            if one.kind == "EXTERNAL"
-            else f"{one.name}: nothing is drawn between z = {below:g} and {above:g} mm; check that "
-            "no contours are missing"
+        code = "contours.gap_of_body" if one.kind == "EXTERNAL" else "contours.gap"
+        said = [
+            Message.of(code, structure=one.name, below=float(below), above=float(above))
             for below, above in gaps[:_MOST_GAPS]
         ]
         if len(gaps) > _MOST_GAPS:
-            sentences.append(f"{one.name}: {len(gaps) - _MOST_GAPS} more gaps between its planes")
-        findings += [Finding("contours", Outcome.REVIEW, sentence) for sentence in sentences]
+            more = len(gaps) - _MOST_GAPS
+            said.append(Message.of("contours.more_gaps", structure=one.name, gaps=more))
+        findings += [Finding("contours", Outcome.REVIEW, message) for message in said]
     return findings
 
 
@@ -138,12 +139,13 @@ def overlap_findings(structures: StructureSet | None) -> list[Finding]:
     for one in structures or ():
         planes = () if one.is_empty else crossing_planes(one)
         if planes:
-            sentence = (
-                f"{one.name}: contours overlap on {len(planes)} planes, the first at "
-                f"z = {planes[0]:g} mm; what an even number of them share is outside: check its "
-                "volume"
+            message = Message.of(
+                "contours.overlap",
+                structure=one.name,
+                planes=len(planes),
+                z=float(planes[0]),
             )
-            findings.append(Finding("contours", Outcome.REVIEW, sentence))
+            findings.append(Finding("contours", Outcome.REVIEW, message))
     return findings
 
 
@@ -151,15 +153,17 @@ def unused_structures(structures: StructureSet | None, used: Iterable[str]) -> t
     """Say which couch, bolus and fixation structures are drawn and were not used."""
     named = set(used)
     return tuple(
-        _not_used(one)
+        str(_not_used(one))
         for one in structures or ()
         if one.kind in _EXTRA_KINDS and not one.is_empty and one.name not in named
     )
 
 
-def _not_used(one: Structure) -> str:
+def _not_used(one: Structure) -> Message:
     option = "--bolus" if one.kind == "BOLUS" else "--couch"
-    return f"{one.name} is drawn as {one.kind} and was not used; name it with {option}"
+    return Message.of(
+        "densities.structure_not_used", structure=one.name, kind=one.kind, option=option
+    )
 
 
 def input_findings(
@@ -180,23 +184,22 @@ def input_findings(
     named: set[str] = set(used)
     findings: list[Finding] = []
     if filled_with is not None:
-        sentence = f"the body is {filled_with} throughout: the CT was not used"
-        findings.append(Finding("densities", Outcome.REVIEW, sentence))
+        message = Message.of("densities.body_filled", material=filled_with)
+        findings.append(Finding("densities", Outcome.REVIEW, message))
     for one in structures or ():
         if (one.is_empty and not one.left_out) or one.name in named:
             continue
         if one.density is not None and not recorded_used:
-            sentence = (
-                f"{one.name}: the planning system recorded {one.density:g} g/cm3, which was not "
-                "used; say --recorded-densities or --override"
+            message = Message.of(
+                "densities.recorded_not_used", structure=one.name, density=one.density
             )
-            findings.append(Finding("densities", Outcome.REVIEW, sentence, one.density, "g/cm3"))
+            findings.append(Finding("densities", Outcome.REVIEW, message, one.density, "g/cm3"))
         elif one.kind in _EXTRA_KINDS:
             findings.append(Finding("densities", Outcome.REVIEW, _not_used(one)))
     if ct is not None:
         top = float(ct.hu.max())
         count = int(np.count_nonzero(ct.hu == top))
         if top > _DENSE_HU and count > _CLIPPED_VOXELS:
-            sentence = f"{count} voxels of the CT share its largest number, {top:g} HU: clipped?"
-            findings.append(Finding("CT numbers", Outcome.REVIEW, sentence, top, "HU"))
+            message = Message.of("ct_numbers.clipped", voxels=count, hu=top)
+            findings.append(Finding("CT numbers", Outcome.REVIEW, message, top, "HU"))
     return findings

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from dosecalc.analysis.gamma import GammaResult
 from dosecalc.analysis.pieces import ball_mean, largest_piece
 from dosecalc.messages.findings import Finding, Outcome
+from dosecalc.messages.message import Message
 from dosecalc.model import Dose, Grid, Phantom, Structure
 from dosecalc.patient.coverage import volume_fraction
+from dosecalc.verification.parts import place_part
 from dosecalc.verification.tolerances import Tolerances
 from dosecalc.verification.where import patient_voxels
 
@@ -63,13 +65,15 @@ def local_findings(
         least = gamma.criteria.max_gamma * gamma.criteria.dose_percent / 100 * gamma.normalisation
         capped &= ~(np.abs(difference) < 0.99 * least)
     piece = largest_piece(capped, gamma.grid)
-    sentence = f"no point below 2 cm has a gamma of {gamma.criteria.max_gamma:g} or more"
+    message = Message.of("local_difference.none", gamma=gamma.criteria.max_gamma)
     if piece.cm3:
-        sentence = (
-            f"gamma is {gamma.criteria.max_gamma:g} or more in {piece.cm3:.2f} cm3 in one piece, "
-            f"about {_place(piece.middle)}"
+        message = Message.of(
+            "local_difference.found",
+            gamma=gamma.criteria.max_gamma,
+            cm3=piece.cm3,
+            place=place_part(piece.middle),
         )
-    return [tolerances.limits["local"].finding("local difference", sentence, piece.cm3)]
+    return [tolerances.limits["local"].finding("local difference", message, piece.cm3)]
 
 
 def large_findings(
@@ -99,15 +103,16 @@ def large_findings(
         largest_piece(known & (sign * percent > _LARGE_PERCENT), reference.grid) for sign in (1, -1)
     ]
     piece = max(pieces, key=lambda one: one.cm3)
-    sentence = f"no dose differs by more than {_LARGE_PERCENT:g} % of the prescription"
+    message = Message.of("large_difference.none", beyond=_LARGE_PERCENT)
     if piece.cm3:
-        mean = float(percent[piece.voxels].mean())
-        sentence = (
-            f"calculated less reference is {mean:+.0f} % of the prescription, mean of "
-            f"{piece.cm3:.2f} cm3 in one piece beyond {_LARGE_PERCENT:g} %, about "
-            f"{_place(piece.middle)}"
+        message = Message.of(
+            "large_difference.found",
+            percent=float(percent[piece.voxels].mean()),
+            cm3=piece.cm3,
+            beyond=_LARGE_PERCENT,
+            place=place_part(piece.middle),
         )
-    return [tolerances.limits["large"].finding("large difference", sentence, piece.cm3)]
+    return [tolerances.limits["large"].finding("large difference", message, piece.cm3)]
 
 
 def local_dose_findings(
@@ -141,15 +146,16 @@ def local_dose_findings(
         (largest_piece(wrong & (sign * evened > 0), grid) for sign in (1, -1)),
         key=lambda one: one.cm3,
     )
-    sentence = f"no dose differs by more than {_OWN_PERCENT:g} % of itself"
+    message = Message.of("local_dose.none", beyond=_OWN_PERCENT)
     if piece.cm3:
-        own = 100 * float((evened / np.maximum(dose, 1e-9))[piece.voxels].mean())
-        sentence = (
-            f"calculated less reference is {own:+.0f} % of the dose there, mean of "
-            f"{piece.cm3:.1f} cm3 in one piece beyond {_OWN_PERCENT:g} %, about "
-            f"{_place(piece.middle)}"
+        message = Message.of(
+            "local_dose.found",
+            percent=100 * float((evened / np.maximum(dose, 1e-9))[piece.voxels].mean()),
+            cm3=piece.cm3,
+            beyond=_OWN_PERCENT,
+            place=place_part(piece.middle),
         )
-    return [tolerances.limits["local_dose"].finding("local dose", sentence, piece.cm3)]
+    return [tolerances.limits["local_dose"].finding("local dose", message, piece.cm3)]
 
 
 def target_part_findings(
@@ -172,11 +178,8 @@ def target_part_findings(
         inside = volume_fraction(target, reference.grid, plane_spacing=spacing) >= 0.5
         inside &= counts & np.isfinite(difference)
         if np.count_nonzero(inside) < FEWEST:
-            sentence = (
-                f"{target.name}: fewer than {FEWEST} voxels of the reference lie in it, 5 mm below "
-                "the skin; its parts are not judged"
-            )
-            findings.append(Finding("target part", Outcome.PASS, sentence, judged=False))
+            message = Message.of("target_part.too_small", structure=target.name, voxels=FEWEST)
+            findings.append(Finding("target part", Outcome.PASS, message, judged=False))
             continue
         median = float(np.median(reference.gray[inside]))
         if median <= 0:
@@ -190,16 +193,19 @@ def target_part_findings(
             ]
             piece = max(pieces, key=lambda one: one.cm3)
             share = 100 * piece.cm3 / volume
-            sentence = f"{target.name}: no part differs by more than {most:g} %"
+            message = Message.of("target_part.none", structure=target.name, beyond=most)
             if piece.cm3:
-                mean = float(evened[piece.voxels].mean())
-                sentence = (
-                    f"{target.name}: {piece.cm3:.2f} cm3 in one piece ({share:.1f} % of it) differ "
-                    f"by more than {most:g} %, by {mean:+.1f} % on the mean, about "
-                    f"{_place(piece.middle)}"
+                message = Message.of(
+                    "target_part.found",
+                    structure=target.name,
+                    cm3=piece.cm3,
+                    share=share,
+                    beyond=most,
+                    percent=float(evened[piece.voxels].mean()),
+                    place=place_part(piece.middle),
                 )
             limit = tolerances.limits[f"target_beyond_{most:g}"]
-            findings.append(limit.finding("target part", sentence, share))
+            findings.append(limit.finding("target part", message, share))
     return findings
 
 
@@ -228,14 +234,15 @@ def uncovered_findings(
     if beyond.any():
         beyond &= patient_voxels(phantom, grid, apart)
     volume = np.count_nonzero(beyond) * grid.voxel_volume_cm3
-    sentence = "the reference's grid holds all of the patient with a dose that counts"
+    message = Message("dose_grid.complete")
     if volume:
-        highest = float(calculated.gray[beyond].max())
-        sentence = (
-            f"{volume:.1f} cm3 of the patient outside of the reference's grid receive "
-            f"{threshold_gy:.2f} Gy or more, up to {highest:.2f} Gy: nothing is compared there"
+        message = Message.of(
+            "dose_grid.uncovered",
+            cm3=volume,
+            threshold=threshold_gy,
+            highest=float(calculated.gray[beyond].max()),
         )
-    return [tolerances.limits["uncovered"].finding("dose grid", sentence, volume)]
+    return [tolerances.limits["uncovered"].finding("dose grid", message, volume)]
 
 
 def steepness(gray: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
@@ -245,8 +252,3 @@ def steepness(gray: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
         if gray.shape[axis] > 1:
             square += np.gradient(gray, step, axis=axis) ** 2
     return np.asarray(np.sqrt(square))
-
-
-def _place(point: tuple[float, float, float]) -> str:
-    x, y, z = point
-    return f"x {x:.1f}, y {y:.1f}, z {z:.1f} mm"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from dosecalc.messages.findings import Finding, Outcome
+from dosecalc.messages.message import Message, Value
 from dosecalc.model import Plan
+from dosecalc.verification.parts import beam_part, median_part, situation_part
 from dosecalc.verification.tolerances import Tolerances
 from dosecalc.verification.verification import BeamRow, PointRow, StructureRow
 
@@ -23,27 +25,37 @@ def prescription_findings(
     limit, findings = tolerances.limits["prescription"], []
     targets = plan.target_prescriptions
     if not targets:
-        sentence = "the plan prescribes no dose: nothing says what its MU should give"
-        return [Finding("prescription", Outcome.REVIEW, sentence)]
+        return [Finding("prescription", Outcome.REVIEW, Message("prescription.missing"))]
     for one in targets:
-        value, where = None, one.description
+        value: float | None = None
+        where: Message | str = one.description
         row = next((r for r in rows if r.structure.number == one.structure_number), None)
         if row is not None and row.calculated is not None:
-            value, where = row.calculated.median_gy, f"median of {row.structure.name}"
+            value, where = (
+                row.calculated.median_gy,
+                median_part(row.structure.name),
+            )
         elif one.point is not None or not rows:
             point = next((p for p in points if p.point == one.point), points[0] if points else None)
             if point is not None and point.calculated_gy is not None:
-                value, where = point.calculated_gy, point.name
+                value, where = point.calculated_gy, point.label
         if value is None:
-            sentence = f"{one.dose_gy:g} Gy to {one.description!r}: no calculated dose of that"
-            findings.append(Finding("prescription", Outcome.REVIEW, sentence))
+            message = Message.of(
+                "prescription.no_dose", prescribed=one.dose_gy, description=one.description
+            )
+            findings.append(Finding("prescription", Outcome.REVIEW, message))
             continue
         percent = 100 * (value / one.dose_gy - 1)
-        sentence = (
-            f"{sum(b.mu for b in plan.beams):.1f} MU x {plan.fractions} fractions give "
-            f"{value:.2f} Gy ({where}), {one.dose_gy:g} Gy prescribed ({percent:+.1f} %)"
+        message = Message.of(
+            "prescription.calculated",
+            mu=sum(b.mu for b in plan.beams),
+            fractions=plan.fractions,
+            calculated=value,
+            where=where,
+            prescribed=one.dose_gy,
+            percent=percent,
         )
-        findings.append(limit.finding("prescription", sentence, percent))
+        findings.append(limit.finding("prescription", message, percent))
     return findings
 
 
@@ -60,14 +72,19 @@ def closure_findings(plan: Plan, tolerances: Tolerances) -> list[Finding]:
     one = max(wanted, key=lambda p: p.dose_gy)
     total = plan.fractions * sum(stated)
     percent = 100 * (total / one.dose_gy - 1)
-    sentence = (
-        f"the plan states {sum(stated):.3f} Gy a fraction x {plan.fractions} fractions = "
-        f"{total:.2f} Gy for its beams, {one.dose_gy:g} Gy prescribed ({percent:+.1f} %)"
+    judged = all(_is_at(beam.dose_point, one.point) for beam in plan.beams)
+    message = Message.of(
+        "closure.stated",
+        beams=sum(stated),
+        fractions=plan.fractions,
+        total=total,
+        prescribed=one.dose_gy,
+        percent=percent,
+        remark=None if judged else Message("part.not_judged"),
     )
-    if not all(_is_at(beam.dose_point, one.point) for beam in plan.beams):
-        sentence += "; not judged"
-        return [Finding("closure", Outcome.PASS, sentence, percent, "%", judged=False)]
-    return [tolerances.limits["closure"].finding("closure", sentence, percent)]
+    if not judged:
+        return [Finding("closure", Outcome.PASS, message, percent, "%", judged=False)]
+    return [tolerances.limits["closure"].finding("closure", message, percent)]
 
 
 def _is_at(point: Point | None, other: Point | None) -> bool:
@@ -91,40 +108,49 @@ def beam_findings(
     """
     findings = []
     for beam in beams:
-        name = f"beam {beam.number} ({beam.name})"
         if beam.mu <= 0:
-            sentence = f"{name} has {beam.mu:g} MU: it gives nothing"
-            findings.append(Finding("monitor units", Outcome.FAIL, sentence, beam.mu, "MU"))
-            continue
-        value = beam.calculated_gy
-        if value is None:
-            continue
-        if beam.stated_gy is not None and beam.stated_gy > 0:
-            percent = 100 * (value / beam.stated_gy - 1)
-            sentence = (
-                f"{name}: {value:.3f} Gy a fraction at its point, the plan states "
-                f"{beam.stated_gy:.3f} Gy ({percent:+.1f} %)"
-            )
-            findings.append(tolerances.limits["beam_dose"].finding("beam dose", sentence, percent))
-        if beam.number in of_files and beam.reference_gy:
-            percent = 100 * (value / beam.reference_gy - 1)
-            sentence = (
-                f"{name}: {value:.3f} Gy a fraction at its point, its RTDOSE has "
-                f"{beam.reference_gy:.3f} Gy ({percent:+.1f} %)"
-            )
-            findings.append(tolerances.limits["beam_dose"].finding("beam dose", sentence, percent))
-        if beam.by_hand_gy is not None and beam.by_hand_gy > 0:
+            message = Message.of("beam.no_mu", beam=beam_part(beam.number, beam.name), mu=beam.mu)
+            findings.append(Finding("monitor units", Outcome.FAIL, message, beam.mu, "MU"))
+        elif beam.calculated_gy is not None:
             situation = situations.get(beam.number, "")
-            percent = 100 * (value / beam.by_hand_gy - 1)
-            sentence = (
-                f"{name}: {beam.by_hand_gy:.3f} Gy by tables ({situation}), {value:.3f} Gy "
-                f"calculated ({percent:+.1f} %)"
+            findings += _beam_doses(
+                beam, beam.calculated_gy, situation, tolerances, beam.number in of_files
             )
-            limit = tolerances.limits["hand_simple" if situation == "simple" else "hand_other"]
-            found = limit.finding("hand check", sentence, percent)
-            if situation == "low density":
-                # Tables know no missing scatter: the number is shown and not judged.
-                sentence += "; not judged"
-                found = Finding("hand check", Outcome.PASS, sentence, percent, "%", judged=False)
-            findings.append(found)
+    return findings
+
+
+def _beam_doses(
+    beam: BeamRow, value: float, situation: str, tolerances: Tolerances, of_file: bool
+) -> list[Finding]:
+    """Hold a beam's calculated dose, Gy, against all that is known of it."""
+    limits, findings = tolerances.limits, []
+    known: dict[str, Value] = {"beam": beam_part(beam.number, beam.name), "calculated": value}
+    if beam.stated_gy is not None and beam.stated_gy > 0:
+        percent = 100 * (value / beam.stated_gy - 1)
+        more = {"stated": beam.stated_gy, "percent": percent}
+        message = Message("beam.dose_of_plan", {**known, **more})
+        findings.append(limits["beam_dose"].finding("beam dose", message, percent))
+    if of_file and beam.reference_gy:
+        percent = 100 * (value / beam.reference_gy - 1)
+        more = {"reference": beam.reference_gy, "percent": percent}
+        message = Message("beam.dose_of_file", {**known, **more})
+        findings.append(limits["beam_dose"].finding("beam dose", message, percent))
+    if beam.by_hand_gy is not None and beam.by_hand_gy > 0:
+        percent = 100 * (value / beam.by_hand_gy - 1)
+        # Tables know no missing scatter: the number is shown and not judged.
+        judged = situation != "low density"
+        message = Message.of(
+            "beam.dose_by_tables",
+            **known,
+            tables=beam.by_hand_gy,
+            situation=situation_part(situation),
+            percent=percent,
+            remark=None if judged else Message("part.not_judged"),
+        )
+        limit = limits["hand_simple" if situation == "simple" else "hand_other"]
+        findings.append(
+            limit.finding("hand check", message, percent)
+            if judged
+            else Finding("hand check", Outcome.PASS, message, percent, "%", judged=False)
+        )
     return findings

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dosecalc.messages.findings import Finding, Outcome
+from dosecalc.messages.message import Message
 from dosecalc.model import Dose, Plan, Prescription
 from dosecalc.verification.inputs import dose_at
+from dosecalc.verification.parts import beam_part, median_part
 from dosecalc.verification.tolerances import Tolerances
 from dosecalc.verification.verification import BeamRow, PointRow, StructureRow
 
@@ -58,23 +60,25 @@ def _against_prescriptions(
         if value is None:
             continue
         percent = 100 * (value / one.dose_gy - 1)
-        sentence = (
-            f"the reference is {value:.2f} Gy ({where}), the plan prescribes {one.dose_gy:g} Gy "
-            f"({percent:+.1f} %)"
-        )
-        fractions = _as_fractions(value / one.dose_gy, plan.fractions)
-        sentence, judged = sentence + fractions, None
-        if not same and percent < 0 and not fractions:
+        remark, judged = _as_fractions(value / one.dose_gy, plan.fractions), None
+        if not same and percent < 0 and remark is None:
             # Fields that share an isocentre at their edge, as in breast, have little dose there.
-            sentence += "; not judged, as the isocentre may lie beside the target"
-            judged = 0.0
-        findings.append(tolerances.limits["prescription"].finding(_RULE, sentence, percent, judged))
+            remark, judged = Message("part.not_judged_isocentre"), 0.0
+        message = Message.of(
+            "reference.prescription",
+            reference=value,
+            where=where,
+            prescribed=one.dose_gy,
+            percent=percent,
+            remark=remark,
+        )
+        findings.append(tolerances.limits["prescription"].finding(_RULE, message, percent, judged))
     return findings
 
 
 def _reference_for(
     one: Prescription, rows: Sequence[StructureRow], points: Sequence[PointRow]
-) -> tuple[float | None, str, bool]:
+) -> tuple[float | None, Message | str, bool]:
     """Return the reference dose of what is prescribed to, or else of the isocentre.
 
     The last value is whether it is that of what is prescribed to.
@@ -83,21 +87,25 @@ def _reference_for(
     if row is not None:
         if row.reference is None:
             return None, "", False
-        return row.reference.median_gy, f"median of {row.structure.name}", True
+        return (
+            row.reference.median_gy,
+            median_part(row.structure.name),
+            True,
+        )
     stated = next((p for p in points if p.point == one.point), None)
     point = points[0] if stated is None and points else stated
-    return (None, "", False) if point is None else (point.reference_gy, point.name, bool(stated))
+    return (None, "", False) if point is None else (point.reference_gy, point.label, bool(stated))
 
 
-def _as_fractions(ratio: float, fractions: int | None) -> str:
+def _as_fractions(ratio: float, fractions: int | None) -> Message | None:
     """Say where a ratio is that of one fraction to all, or of all to one."""
     if fractions is None or fractions < 2 or ratio <= 0:
-        return ""
+        return None
     if abs(ratio * fractions - 1) < _SAME:
-        return "; that is the dose of one fraction"
+        return Message("part.one_fraction")
     if abs(ratio / fractions - 1) < _SAME:
-        return "; that is the dose times the number of fractions"
-    return ""
+        return Message("part.all_fractions")
+    return None
 
 
 def _against_stated_sum(plan: Plan, reference: Dose, tolerances: Tolerances) -> list[Finding]:
@@ -112,13 +120,16 @@ def _against_stated_sum(plan: Plan, reference: Dose, tolerances: Tolerances) -> 
     if value is None or total <= 0:
         return []
     percent = 100 * (value / total - 1)
-    sentence = (
-        f"the reference is {value:.2f} Gy at the beams' dose point, the plan states "
-        f"{sum(stated):.3f} Gy x {plan.fractions} fractions = {total:.2f} Gy there "
-        f"({percent:+.1f} %)"
+    message = Message.of(
+        "reference.beam_sum",
+        reference=value,
+        beams=sum(stated),
+        fractions=plan.fractions,
+        total=total,
+        percent=percent,
+        remark=_as_fractions(value / total, plan.fractions),
     )
-    sentence += _as_fractions(value / total, plan.fractions)
-    return [tolerances.limits["reference_beams"].finding(_RULE, sentence, percent)]
+    return [tolerances.limits["reference_beams"].finding(_RULE, message, percent)]
 
 
 def _against_stated_beams(
@@ -131,10 +142,13 @@ def _against_stated_beams(
         if value is None or beam.stated_gy is None or beam.stated_gy <= 0:
             continue
         percent = 100 * (value / beam.stated_gy - 1)
-        sentence = (
-            f"beam {beam.number} ({beam.name}): {value:.3f} Gy a fraction in its RTDOSE, the plan "
-            f"states {beam.stated_gy:.3f} Gy ({percent:+.1f} %)"
+        message = Message.of(
+            "reference.beam",
+            beam=beam_part(beam.number, beam.name),
+            reference=value,
+            stated=beam.stated_gy,
+            percent=percent,
         )
-        findings.append(tolerances.limits["reference_beams"].finding(_RULE, sentence, percent))
+        findings.append(tolerances.limits["reference_beams"].finding(_RULE, message, percent))
     beyond = [one for one in findings if one.outcome != Outcome.PASS]
     return beyond or sorted(findings, key=lambda one: -abs(one.value or 0.0))[:1]

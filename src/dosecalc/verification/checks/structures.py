@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from dosecalc.messages.findings import NO_TISSUE, Finding, Outcome
+from dosecalc.messages.message import Message, Value
 from dosecalc.verification.tolerances import Tolerances
 from dosecalc.verification.verification import StructureRow
 
 __all__ = ["coverage_findings", "organ_findings", "target_findings"]
+
+_OUTSIDE = {
+    "calculated": "dose_grid.outside_calculated",
+    "reference": "dose_grid.outside_reference",
+}
+_PART_OUTSIDE = {
+    "calculated": "dose_grid.part_outside_calculated",
+    "reference": "dose_grid.part_outside_reference",
+}
 
 
 def target_findings(rows: Iterable[StructureRow], tolerances: Tolerances) -> list[Finding]:
@@ -17,7 +27,6 @@ def target_findings(rows: Iterable[StructureRow], tolerances: Tolerances) -> lis
     for row in rows:
         if row.kind != "target" or row.reference is None or row.calculated is None:
             continue
-        name = row.structure.name
         for limit, what, quantity in (
             ("target_mean", "mean", "mean_gy"),
             ("target_d98", "D98", "near_minimum_gy"),
@@ -26,8 +35,8 @@ def target_findings(rows: Iterable[StructureRow], tolerances: Tolerances) -> lis
         ):
             one, other = getattr(row.reference, quantity), nearest_dose(row, quantity)
             percent = 100 * (other / one - 1) if one > 0 else float("nan")
-            sentence = f"{name}: {what} {other:.2f} Gy, reference {one:.2f} Gy ({percent:+.1f} %)"
-            findings.append(tolerances.limits[limit].finding(f"target {what}", sentence, percent))
+            message = Message("structure.dose", {**_doses(row, what, quantity), "percent": percent})
+            findings.append(tolerances.limits[limit].finding(f"target {what}", message, percent))
     return findings
 
 
@@ -41,6 +50,16 @@ def nearest_dose(row: StructureRow, quantity: str) -> float:
         return first
     low, high = sorted((first, float(getattr(row.otherwise, quantity))))
     return min(max(float(getattr(row.reference, quantity)), low), high)
+
+
+def _doses(row: StructureRow, what: str, quantity: str) -> dict[str, Value]:
+    """Values of every message on a structure's doses."""
+    return {
+        "structure": row.structure.name,
+        "quantity": Message("part.mean_dose") if what == "mean" else what,
+        "calculated": nearest_dose(row, quantity),
+        "reference": float(getattr(row.reference, quantity)),
+    }
 
 
 def organ_findings(
@@ -66,11 +85,10 @@ def organ_findings(
         for what, quantity in (("mean", "mean_gy"), ("D2", "near_maximum_gy")):
             one, other = getattr(row.reference, quantity), nearest_dose(row, quantity)
             percent = 100 * (other - one) / prescribed_gy
-            doses = f"{row.structure.name}: {what} {other:.2f} Gy, reference {one:.2f} Gy"
+            doses = _doses(row, what, quantity)
+            message = Message("structure.dose_of_prescription", {**doses, "percent": percent})
             by_prescription.append(
-                tolerances.limits["organ"].finding(
-                    "organ dose", f"{doses} ({percent:+.1f} % of the prescription)", percent
-                )
+                tolerances.limits["organ"].finding("organ dose", message, percent)
             )
             by_own.append(_own_dose(doses, one, other, prescribed_gy, tolerances))
     return [*_worst(by_prescription), *_worst(by_own)]
@@ -84,7 +102,11 @@ def _body_of(rows: Iterable[StructureRow]) -> StructureRow | None:
 
 
 def _own_dose(
-    doses: str, one: float, other: float, prescribed_gy: float, tolerances: Tolerances
+    doses: Mapping[str, Value],
+    one: float,
+    other: float,
+    prescribed_gy: float,
+    tolerances: Tolerances,
 ) -> Finding:
     """Judge a dose by itself; one that should be nothing by its size.
 
@@ -96,19 +118,21 @@ def _own_dose(
     share = 100 * difference / prescribed_gy
     # Where either is next to nothing, a percentage of it is noise.
     if min(one, other) <= 0.01 * abs(difference):
-        sentence = f"{doses} ({difference:+.2f} Gy, {share:+.1f} % of the prescription)"
-        found = gray.finding("organ own dose", sentence, difference)
+        values = {**doses, "gray": difference, "percent": share}
+        message = Message("structure.own_dose_in_gray", values)
+        found = gray.finding("organ own dose", message, difference)
         return (
-            least.finding("organ own dose", sentence, share)
+            least.finding("organ own dose", message, share)
             if found.outcome == Outcome.PASS
             else found
         )
     percent = 100 * difference / one
     matters = max(gray.judge(abs(difference)), least.judge(abs(share))) != Outcome.PASS
-    small = "" if matters else "; too few Gy to count"
-    sentence = f"{doses} ({percent:+.1f} %, {difference:+.2f} Gy{small})"
+    remark = None if matters else Message("part.few_gray")
+    more = {"percent": percent, "gray": difference, "remark": remark}
+    message = Message("structure.own_dose", {**doses, **more})
     return limit.finding(
-        "organ own dose", sentence, percent, judged=abs(percent) if matters else 0.0
+        "organ own dose", message, percent, judged=abs(percent) if matters else 0.0
     )
 
 
@@ -144,13 +168,12 @@ def coverage_findings(
         worst = Outcome.FAIL if row.kind == "target" else Outcome.REVIEW
         for what, dvh in (("calculated", row.calculated), ("reference", row.reference)):
             if dvh is None and (compared or what == "calculated"):
-                sentence = f"{name} lies outside of the {what} dose"
-                findings.append(Finding("dose grid", worst, sentence))
+                message = Message.of(_OUTSIDE[what], name=name)
+                findings.append(Finding("dose grid", worst, message))
             elif dvh is not None and not dvh.is_complete:
                 share = 100 * dvh.outside_cm3 / dvh.total_cm3
-                sentence = f"{share:.2g} % of {name} lies outside of the {what} dose"
-                findings.append(Finding("dose grid", worst, sentence, share, "%"))
+                message = Message.of(_PART_OUTSIDE[what], percent=share, name=name)
+                findings.append(Finding("dose grid", worst, message, share, "%"))
     if not any(row.kind == "target" for row in rows):
-        sentence = "no structure is a target: target doses and coverage were not looked at"
-        findings.append(Finding("targets", Outcome.REVIEW, sentence))
+        findings.append(Finding("targets", Outcome.REVIEW, Message("targets.none")))
     return findings
