@@ -19,7 +19,17 @@ __all__ = [
 
 
 class DosecalcError(Exception):
-    """Base of all errors of this package; its text is meant to be read by a user."""
+    """Base of all errors of this package; its text is meant to be read by a user.
+
+    Examples
+    --------
+    >>> import dosecalc as dc
+    >>> try:
+    ...     dc.load_machine("linac2")
+    ... except dc.DosecalcError as error:
+    ...     print("no machine" in str(error) or "linac2" in str(error))
+    True
+    """
 
 
 class InputError(DosecalcError, ValueError):

@@ -157,6 +157,17 @@ class GammaResult:
         return 100.0 * self.passed / self.points
 
     @property
+    def pass_rate(self) -> float:
+        """The same as `pass_percent`, %."""
+        return self.pass_percent
+
+    def __repr__(self) -> str:
+        return (
+            f"GammaResult({self.criteria.label}: {self.pass_percent:.2f} % of {self.points} points "
+            "pass)"
+        )
+
+    @property
     def mean(self) -> float:
         """Mean gamma of the points within the evaluated grid."""
         return float(np.mean(self.gamma[np.isfinite(self.gamma)], dtype=np.float64))

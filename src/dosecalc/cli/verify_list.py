@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,10 @@ from dosecalc.workflow.batch.case_list import COLUMNS, Column
 if TYPE_CHECKING:
     from dosecalc.records.record_file import RecordFile
     from dosecalc.workflow.batch.case_list import CaseList, Job
-    from dosecalc.workflow.batch.night import Row
+    from dosecalc.workflow.batch.night import Row, Watcher
     from dosecalc.workflow.requests import VerifyOptions
 
-__all__ = ["verify_list"]
+__all__ = ["read_cases", "run_list", "verify_list"]
 
 _COLUMNS = (
     Column("engines", "--engines"),
@@ -86,13 +86,12 @@ def verify_list(
     """
     from dosecalc.cli._night_bar import NightBar
     from dosecalc.errors import InputError
-    from dosecalc.workflow.batch.case_list import read_list, same_twice
-    from dosecalc.workflow.batch.night import Night, refuse_early, run_night
+    from dosecalc.workflow.batch.case_list import same_twice
+    from dosecalc.workflow.batch.night import refuse_early
     from dosecalc.workflow.batch.tables import ATTENTION, SUMMARY
 
     given = {name.removeprefix(_GIVEN): value for name, value in common.items() if value}
-    jobs = read_list(cases, _COLUMNS, given)
-    night = Night("verify", "verification.json", _WORDS, _FIGURES, _figures, _asked)
+    jobs = read_cases(cases, given)
     if out is None and not check:
         raise InputError("--out is needed: the folder of the results")
     for line in same_twice(jobs):
@@ -103,10 +102,43 @@ def verify_list(
         say(f"{len(jobs.jobs)} cases were read: {len(refused)} would be refused{names}")
         return _REFUSED if refused else 0
     with NightBar(len(jobs.jobs)) as bar:
-        code, rows = run_night(night, jobs, out, force=force, watcher=bar)
+        code, rows = run_list(jobs, out, force=force, watcher=bar)
     _show(jobs, rows)
     say(f"{out / SUMMARY}, {out / ATTENTION}")
     return code
+
+
+def read_cases(cases: Path, common: Mapping[str, str] | None = None) -> CaseList:
+    """Read a list of cases to verify; `common` cells hold for all of them.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, a column is not known, or a line makes no case.
+    """
+    from dosecalc.workflow.batch.case_list import read_list
+
+    return read_list(cases, _COLUMNS, common)
+
+
+def run_list(
+    jobs: CaseList, out: Path, *, force: bool, watcher: Watcher | None = None
+) -> tuple[int, dict[str, Row]]:
+    """Verify the cases of a list that are not done yet; return the worst exit code and the table.
+
+    Parameters
+    ----------
+    jobs : CaseList
+    out : Path
+    force : bool
+        Verify cases again that are done.
+    watcher : Watcher, optional
+        Is told how it goes.
+    """
+    from dosecalc.workflow.batch.night import Night, run_night
+
+    night = Night("verify", "verification.json", _WORDS, _FIGURES, _figures, _asked)
+    return run_night(night, jobs, out, force=force, watcher=watcher)
 
 
 def _tell(line: str) -> None:

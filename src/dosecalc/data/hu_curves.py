@@ -109,14 +109,29 @@ def list_hu_curves() -> tuple[str, ...]:
 def load_hu_curve(name_or_path: str | Path) -> HuCurve:
     """Return a shipped curve by name, or one of your own by the path of its file.
 
-    Files are ``.json`` or ``.csv``, with mass densities or relative electron densities; see
-    docs/hu-curves.md.
+    Parameters
+    ----------
+    name_or_path : str or Path
+        Files are ``.json`` or ``.csv``, with mass densities or relative electron densities; see
+        docs/hu-curves.md. Shipped are ``dosecalc.data.hu_curves.list_hu_curves()``, which are of no
+        scanner of yours.
+
+    Returns
+    -------
+    HuCurve
 
     Raises
     ------
     InputError
         No such curve or file, its content is not a valid curve, or its densities cannot be
         those of a patient (water at 0 HU, air, bone).
+
+    Examples
+    --------
+    >>> import dosecalc as dc
+    >>> curve = dc.load_hu_curve("generic-120kvp")
+    >>> curve.kvp
+    120.0
     """
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or is_curve_file(text):

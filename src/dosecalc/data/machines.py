@@ -47,8 +47,17 @@ def list_machines() -> tuple[str, ...]:
 def load_machine(name_or_path: str | Path) -> Machine:
     """Return a shipped machine model by name, or your own by the path of its ``.json`` file.
 
-    The model's provenance holds what the file states, and ``machine_file``,
-    ``machine_sha256``, ``spectrum_sha256`` and ``schema``.
+    Parameters
+    ----------
+    name_or_path : str or Path
+        Shipped are ``dosecalc.data.machines.list_machines()``: generic models, made from published
+        data, which stand for no machine of yours.
+
+    Returns
+    -------
+    Machine
+        Its provenance holds what the file states, and ``machine_file``, ``machine_sha256``,
+        ``spectrum_sha256`` and ``schema``.
 
     Raises
     ------
@@ -56,6 +65,13 @@ def load_machine(name_or_path: str | Path) -> Machine:
         No such model or file.
     PhysicalDataError
         The file breaks the schema: a key is missing or unknown, or a value is not usable.
+
+    Examples
+    --------
+    >>> import dosecalc as dc
+    >>> machine = dc.load_machine("generic-6mv")
+    >>> machine.energy_mv, machine.fluence_mode, machine.sad_mm
+    (6.0, 'STANDARD', 1000.0)
     """
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or text.endswith(".json"):

@@ -10,7 +10,7 @@ from enum import IntEnum
 from dosecalc.errors import InputError
 from dosecalc.messages.message import Message, say
 
-__all__ = ["NO_TISSUE", "Finding", "Limit", "Outcome", "combined"]
+__all__ = ["NO_TISSUE", "Finding", "Findings", "Limit", "Outcome", "combined"]
 
 NO_TISSUE = ("BOLUS", "SUPPORT", "FIXATION")
 """ROI types of what is no part of the patient."""
@@ -142,6 +142,27 @@ class Limit:
             at_least=self.at_least,
             held=judged,
         )
+
+
+class Findings(tuple[Finding, ...]):
+    """Findings in the order in which the rules were asked, and those of one outcome."""
+
+    __slots__ = ()
+
+    @property
+    def failing(self) -> Findings:
+        """Those that fail, or that refuse the plan."""
+        return Findings(one for one in self if one.outcome >= Outcome.FAIL)
+
+    @property
+    def to_review(self) -> Findings:
+        """Those that a physicist has to look at."""
+        return Findings(one for one in self if one.outcome is Outcome.REVIEW)
+
+    @property
+    def passing(self) -> Findings:
+        """Those that keep their limits."""
+        return Findings(one for one in self if one.outcome is Outcome.PASS and one.judged)
 
 
 def combined(findings: Iterable[Finding]) -> Outcome:

@@ -33,6 +33,22 @@ class Grid:
         Voxel size.
     origin : (x, y, z), mm, LPS
         Centre of voxel ``[0, 0, 0]``.
+
+    Raises
+    ------
+    GeometryError
+        A shape, spacing or origin that cannot be.
+
+    Examples
+    --------
+    >>> import dosecalc as dc
+    >>> grid = dc.Grid(shape=(10, 20, 30), spacing=(2.0, 2.5, 3.0), origin=(0.0, 0.0, 0.0))
+    >>> grid.position_of((1, 2, 3)).tolist()
+    [6.0, 5.0, 3.0]
+    >>> grid.index_of((6.0, 5.0, 3.0)).tolist()
+    [1.0, 2.0, 3.0]
+    >>> dc.Grid.covering((-100, -100, 0), (100, 100, 50), spacing=(2.5, 2.5, 5.0)).shape
+    (10, 80, 80)
     """
 
     shape: tuple[int, int, int]

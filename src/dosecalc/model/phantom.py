@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dosecalc.errors import InputError
 from dosecalc.model.checks import read_only
 from dosecalc.model.grid import Grid
+from dosecalc.model.pictures import fact_table_html
 
 __all__ = ["Phantom", "VoxelSource"]
 
@@ -43,6 +44,25 @@ class Phantom:
         version, voxels limited, overrides applied).
     bolus : tuple of int
         ROI numbers of the boluses that are in it.
+
+    Raises
+    ------
+    InputError
+        Arrays that do not fit the grid or one another, or a density below zero.
+
+    Examples
+    --------
+    A cube of water in which 4 cm of lung lie:
+
+    >>> import numpy as np
+    >>> import dosecalc as dc
+    >>> grid = dc.Grid.covering((-100, 0, -100), (100, 200, 100), spacing=(5.0, 5.0, 5.0))
+    >>> density, material = np.ones(grid.shape), np.zeros(grid.shape, np.uint8)
+    >>> lung = (grid.centres("y") > 60) & (grid.centres("y") < 100)
+    >>> density[:, lung], material[:, lung] = 0.26, 1
+    >>> phantom = dc.Phantom(grid, density, material, materials=("water", "lung"))
+    >>> phantom
+    Phantom(40 x 40 x 40 voxels of 5 x 5 x 5 mm, 0.26 to 1 g/cm3, water, lung)
     """
 
     grid: Grid
@@ -71,6 +91,20 @@ class Phantom:
             raise InputError(
                 f"phantom material index {material.max()} has no entry in {self.materials}"
             )
+
+    def __repr__(self) -> str:
+        low, high = float(self.density.min()), float(self.density.max())
+        present = ", ".join(self.materials[n] for n in np.unique(self.material))
+        return f"Phantom({self.grid.voxels_text}, {low:.3g} to {high:.3g} g/cm3, {present})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("grid", self.grid.voxels_text),
+            ("density", f"{self.density.min():.3g} to {self.density.max():.3g} g/cm3"),
+            ("materials", ", ".join(self.materials[n] for n in np.unique(self.material))),
+            *(("note", note) for note in self.notes),
+        ]
+        return fact_table_html("Phantom", rows)
 
     @property
     def mass_g(self) -> NDArray[np.float64]:

@@ -279,9 +279,42 @@ class LeftOutBeam:
 class Plan:
     """Beams of one fraction, and how many fractions there are.
 
-    `fractions` is None where the plan has no fraction scheme: whoever needs a
-    total must then ask for it, never assume one. `left_out` are beams that the
-    plan delivers and the user left out.
+    Parameters
+    ----------
+    beams : tuple of Beam
+    position : PatientPosition
+    fractions : int or None
+        None where the plan has no fraction scheme: whoever needs a total must then ask for it,
+        never assume one.
+    prescriptions : tuple of Prescription
+    label : str
+    uid, structure_set_uid, frame_of_reference_uid, patient_id, approval : str
+        As the file of the plan states them; "" for none.
+    notes : tuple of str
+    left_out : tuple of LeftOutBeam
+        Beams that the plan delivers and the user left out.
+
+    Raises
+    ------
+    InputError
+        Two beams have one number, or the number of fractions cannot be.
+
+    Examples
+    --------
+    >>> import dosecalc as dc
+    >>> from dosecalc.model import PatientPosition, Prescription
+    >>> machine = dc.load_machine("generic-6mv")
+    >>> beams = tuple(
+    ...     dc.Beam.static(machine, number=n, mu=100.0, isocentre=(0.0, 0.0, 0.0),
+    ...                    jaws_x=(-50.0, 50.0), jaws_y=(-50.0, 50.0), gantry_deg=gantry)
+    ...     for n, gantry in enumerate((0.0, 180.0), start=1)
+    ... )
+    >>> plan = dc.Plan(beams, PatientPosition.HFS, fractions=25, label="AP-PA",
+    ...                prescriptions=(Prescription("PTV", 50.0),))
+    >>> plan
+    Plan('AP-PA', 2 beams, 200 MU, 25 fractions, 50 Gy, HFS)
+    >>> plan.isocentre
+    (0.0, 0.0, 0.0)
     """
 
     beams: tuple[Beam, ...]

@@ -33,8 +33,9 @@ __all__ = [
     "sign",
 ]
 
-DECISIONS_FILE = "decisions.json"
-DECISIONS_LOCK, DECISIONS_NEW = f".{DECISIONS_FILE}.lock", f".{DECISIONS_FILE}.new"
+DECISIONS_FILE: str = "decisions.json"
+DECISIONS_LOCK: str = f".{DECISIONS_FILE}.lock"
+DECISIONS_NEW: str = f".{DECISIONS_FILE}.new"
 """What lies beside it for a moment, and stays where that moment was the process's last."""
 
 _READ_AND_WRITE = 0o666

@@ -183,14 +183,33 @@ def changed_files(folder: Path, stated: Mapping[str, str]) -> dict[str, str]:
     return said
 
 
-def open_record(path: Path) -> RecordFile:
+def open_record(path: Path | str) -> RecordFile:
     """Read a record, or the one of a folder (verification.json, else run.json).
+
+    Parameters
+    ----------
+    path : Path or str
+
+    Returns
+    -------
+    RecordFile
+        With `values`, `outcome`, `run` and `sha256`.
 
     Raises
     ------
     InputError
         There is none, or it is no record that this version reads.
+
+    Examples
+    --------
+    >>> import dosecalc as dc
+    >>> record = dc.open_record("verified/")
+    >>> record.outcome
+    'REVIEW'
+    >>> record.run["choices"]["engines"]
+    ['collapsed-cone']
     """
+    path = Path(path)
     file = path
     if path.is_dir():
         there = [path / name for name in _NAMES if (path / name).is_file()]

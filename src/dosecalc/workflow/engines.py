@@ -7,9 +7,9 @@ from dataclasses import MISSING, fields, replace
 from typing import Any
 
 from dosecalc.engines import collapsed_cone, monte_carlo, pencil_beam
-from dosecalc.engines.collapsed_cone import CollapsedConeSettings
-from dosecalc.engines.monte_carlo import MonteCarloSettings
-from dosecalc.engines.pencil_beam import PencilBeamSettings
+from dosecalc.engines.collapsed_cone import CollapsedCone
+from dosecalc.engines.monte_carlo import MonteCarlo
+from dosecalc.engines.pencil_beam import PencilBeam
 from dosecalc.errors import InputError
 from dosecalc.model import Dose
 from dosecalc.workflow.prepare import Prepared
@@ -25,7 +25,7 @@ __all__ = [
     "settings_record",
 ]
 
-Settings = PencilBeamSettings | CollapsedConeSettings | MonteCarloSettings
+Settings = PencilBeam | CollapsedCone | MonteCarlo
 
 COMPUTE: dict[str, Callable[..., Dose]] = {
     "pencil-beam": pencil_beam.compute,
@@ -48,13 +48,13 @@ def engine_settings(options: CalcOptions) -> Settings:
 
 def _named_settings(options: CalcOptions) -> Settings:
     if options.engine == "monte-carlo":
-        settings = MonteCarloSettings(dose_to=options.dose_to, histories=options.histories)
+        settings = MonteCarlo(dose_to=options.dose_to, histories=options.histories)
         if options.uncertainty is not None:
             settings = replace(settings, uncertainty=options.uncertainty)
         return settings if options.seed is None else replace(settings, seed=options.seed)
     if options.engine == "pencil-beam":
-        return PencilBeamSettings(dose_to=options.dose_to)
-    plain = CollapsedConeSettings(dose_to=options.dose_to)
+        return PencilBeam(dose_to=options.dose_to)
+    plain = CollapsedCone(dose_to=options.dose_to)
     return plain if options.directions is None else replace(plain, directions=options.directions)
 
 
@@ -97,6 +97,6 @@ def settings_of_beam(settings: Any, number: int) -> Any:
     With the same ones the noise of two beams would be alike, and its sum larger than that of
     independent beams.
     """
-    if not isinstance(settings, MonteCarloSettings):
+    if not isinstance(settings, MonteCarlo):
         return settings
     return replace(settings, seed=(settings.seed + (number << 32)) % 2**63)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dosecalc.data.machines import list_machines, load_machine
 from dosecalc.errors import InputError
@@ -14,7 +14,9 @@ __all__ = ["machines_for"]
 _QUALITY = re.compile(r"(\d+(?:\.\d+)?)\s*(X|MV|FFF)", re.IGNORECASE)
 
 
-def machines_for(plan: Plan, words: Sequence[str]) -> dict[int, Machine]:
+def machines_for(
+    plan: Plan, words: Sequence[str], given: Mapping[str, Machine] | None = None
+) -> dict[int, Machine]:
     """Return the machine model of every beam, by beam number.
 
     Parameters
@@ -23,6 +25,8 @@ def machines_for(plan: Plan, words: Sequence[str]) -> dict[int, Machine]:
     words : sequence of str
         ``NAME`` for all beams, ``6X=NAME`` or ``6FFF=NAME`` for those of one nominal
         energy (MV) and fluence mode, ``3=NAME`` for one beam; what says more goes first.
+    given : mapping of name to Machine, optional
+        Models that are there already; others are loaded.
 
     Raises
     ------
@@ -52,7 +56,10 @@ def machines_for(plan: Plan, words: Sequence[str]) -> dict[int, Machine]:
         raise InputError(
             f"--machine {', '.join(unused)}: no beam is left for it; the plan has {_beams(plan)}"
         )
-    models = {name: load_machine(name) for name in set(chosen.values())}
+    there = given or {}
+    models = {
+        name: there[name] if name in there else load_machine(name) for name in set(chosen.values())
+    }
     return {number: models[name] for number, name in chosen.items()}
 
 

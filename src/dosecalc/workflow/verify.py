@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,11 +21,12 @@ from dosecalc.verification.evaluate import NEVER_CHECKED
 from dosecalc.verification.verification import Verification
 from dosecalc.workflow.examine import examine
 from dosecalc.workflow.output import PARTIAL, check_output, output_folder, refuse_over_inputs
+from dosecalc.workflow.prepare import Prepared
 from dosecalc.workflow.progress import Stages
 from dosecalc.workflow.recorded import options_record
 from dosecalc.workflow.requests import VerifyOptions
 
-__all__ = ["Verified", "verify_case", "verify_into"]
+__all__ = ["Examination", "Verified", "examined", "verify_case", "verify_into"]
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,20 @@ def verify_into(options: VerifyOptions, stages: Stages) -> Verified:
     """
     calc = options.calcs[0]
     out = calc.out or Path(f"{calc.path.resolve().stem}-verification")
+    return _written(options, out, calc.force, lambda folder: verify_case(options, folder, stages))
+
+
+def _written(
+    options: VerifyOptions, out: Path, force: bool, write: Callable[[Path], Verified]
+) -> Verified:
+    """Let an output folder be written, completely or not at all."""
+    calc = options.calcs[0]
     named = (options.reference, options.template, options.tolerances)
     refuse_over_inputs(out, calc.path, (*named, *calc.machines, calc.hu_curve))
-    check_output(out, force=calc.force)
+    check_output(out, force=force)
     try:
-        with output_folder(out, force=calc.force) as folder:
-            verified = verify_case(options, folder, stages)
+        with output_folder(out, force=force) as folder:
+            verified = write(folder)
     except DosecalcError as error:
         if not (out / "verification.json").exists():
             raise
@@ -62,7 +72,83 @@ def verify_into(options: VerifyOptions, stages: Stages) -> Verified:
 def verify_case(options: VerifyOptions, folder: Path, stages: Stages) -> Verified:
     """Verify and write into a folder that is there."""
     asked = options_record(options, folder)
-    prepared, verification, choices = examine(options, stages)
+    return _write(Examination(options, *examine(options, stages), stages, asked), folder)
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A plan that was verified; nothing is written yet.
+
+    Parameters
+    ----------
+    options : VerifyOptions
+    prepared : Prepared
+    verification : Verification
+    choices : mapping
+        What the user decided, for the record.
+    stages : Stages
+    asked : mapping
+        The options as the record states them, with the hashes of their files.
+    """
+
+    options: VerifyOptions
+    prepared: Prepared
+    verification: Verification
+    choices: Mapping[str, Any]
+    stages: Stages
+    asked: Mapping[str, Any]
+
+    def write(self, out: Path, *, language: str = "en", force: bool = False) -> Verified:
+        """Write reports and record into an output folder, as ``dosecalc verify`` does.
+
+        Parameters
+        ----------
+        out : Path
+            Anything in it that is not an earlier output is never replaced.
+        language : {"en", "fr"}
+            Of the PDF, and in which the page opens.
+        force : bool
+            Replace an earlier output.
+
+        Raises
+        ------
+        InputError
+            The folder cannot be written, or a file that an option names has changed since.
+        """
+        options = replace(self.options, language=language)
+
+        def write(folder: Path) -> Verified:
+            asked = options_record(options, folder)
+            if _contents(asked) != _contents(self.asked):
+                raise InputError(
+                    "a file that the verification was made with has changed since; verify again"
+                )
+            return _write(replace(self, options=options, asked=asked), folder)
+
+        return _written(options, out, force, write)
+
+
+def examined(options: VerifyOptions, stages: Stages) -> Examination:
+    """Verify and write nothing.
+
+    Raises
+    ------
+    DosecalcError
+        The input is refused.
+    """
+    asked = options_record(options, Path.cwd())
+    return Examination(options, *examine(options, stages), stages, asked)
+
+
+def _contents(asked: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Names and hashes of the files that recorded options name."""
+    return [(one["name"], one["sha256"]) for one in asked["files"]]
+
+
+def _write(done: Examination, folder: Path) -> Verified:
+    """Write what was examined into a folder that is there."""
+    options, prepared, verification = done.options, done.prepared, done.verification
+    stages, asked = done.stages, done.asked
     case, calculated = prepared.case, verification.calculated
     if case is None:
         raise InputError(f"{options.calcs[0].path} holds no patient")
@@ -83,7 +169,7 @@ def verify_case(options: VerifyOptions, folder: Path, stages: Stages) -> Verifie
             inputs=prepared.inputs,
             outputs={"RTDOSE.dcm": file_sha256(written)},
             timings_s=stages.seconds,
-            choices=choices | {"options": asked},
+            choices=dict(done.choices) | {"options": asked},
             not_checked=NEVER_CHECKED,
         )
         record |= {

@@ -41,7 +41,7 @@ from dosecalc.engines.machines import machines_of
 from dosecalc.errors import InputError
 from dosecalc.model import Dose, Machine, Phantom, Plan
 
-__all__ = ["CollapsedConeSettings", "compute", "fluence_dose"]
+__all__ = ["CollapsedCone", "compute", "fluence_dose"]
 
 MEV_PER_G_TO_GRAY = 1.602176634e-10
 
@@ -50,7 +50,7 @@ _LARGEST_PRIMARY_VOXEL_MM = 1.5
 
 
 @dataclass(frozen=True)
-class CollapsedConeSettings:
+class CollapsedCone:
     """Settings of the collapsed-cone engine.
 
     Parameters
@@ -71,6 +71,18 @@ class CollapsedConeSettings:
     fluence_pixel_mm : float
         Pixel of the fluence map in the isocentre plane.
     dose_to : {"medium", "water"}
+
+    Raises
+    ------
+    InputError
+        A setting has a value that cannot be.
+
+    Examples
+    --------
+    >>> import dosecalc as dc
+    >>> engine = dc.CollapsedCone(directions=200, dose_to="water")
+    >>> engine.directions, engine.primary_voxel_mm
+    (200, 1.5)
     """
 
     directions: int = 128
@@ -103,7 +115,7 @@ def compute(
     phantom: Phantom,
     plan: Plan,
     machine: Machine | Mapping[int, Machine],
-    settings: CollapsedConeSettings | None = None,
+    settings: CollapsedCone | None = None,
     progress: Progress | None = None,
 ) -> Dose:
     """Dose of one fraction of a plan.
@@ -114,7 +126,7 @@ def compute(
     plan : Plan
     machine : Machine or mapping of beam number to Machine
         One beam model for all beams, or one each.
-    settings : CollapsedConeSettings
+    settings : CollapsedCone
     progress : callable(beam name, done, total), optional
         Told when stationary gantry positions are finished.
 
@@ -124,7 +136,7 @@ def compute(
         On the phantom's grid; Gy for one fraction, or Gy cm2 per unit fluence
         for a bare point source.
     """
-    settings = settings or CollapsedConeSettings()
+    settings = settings or CollapsedCone()
     machines = machines_of(plan, machine)
     check_bolus(plan, phantom.bolus)
     jobs = [
@@ -175,14 +187,14 @@ def compute(
 
 
 def fluence_dose(
-    phantom: Phantom, fluence: Fluence, settings: CollapsedConeSettings
+    phantom: Phantom, fluence: Fluence, settings: CollapsedCone
 ) -> NDArray[np.float32]:
     """Dose (nz, ny, nx), Gy cm2 per unit of the fluence map, of one stationary beam."""
     return sector_dose(phantom, (fluence,), settings)
 
 
 def sector_dose(
-    phantom: Phantom, fluences: Sequence[Fluence], settings: CollapsedConeSettings
+    phantom: Phantom, fluences: Sequence[Fluence], settings: CollapsedCone
 ) -> NDArray[np.float32]:
     """Dose (nz, ny, nx), Gy cm2 per unit of the fluence maps, of beams that share a transport.
 

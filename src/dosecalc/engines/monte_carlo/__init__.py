@@ -1,6 +1,9 @@
 """The Monte Carlo engine: photons and electrons followed one by one."""
 
 from dosecalc.engines.monte_carlo.engine import compute
-from dosecalc.engines.monte_carlo.settings import MonteCarloSettings
+from dosecalc.engines.monte_carlo.settings import MonteCarlo
 
-__all__ = ["MonteCarloSettings", "compute"]
+__all__ = ["MonteCarlo", "MonteCarloSettings", "compute"]
+
+MonteCarloSettings = MonteCarlo
+"""The name of the settings in earlier scripts."""

@@ -17,7 +17,7 @@ from dosecalc.engines.calibration import (
     calibration_phantom,
     keyed,
 )
-from dosecalc.engines.monte_carlo.settings import MonteCarloSettings
+from dosecalc.engines.monte_carlo.settings import MonteCarlo
 from dosecalc.engines.monte_carlo.simulation import bare_dose
 from dosecalc.model import Machine, PatientPosition, Phantom
 
@@ -32,7 +32,7 @@ _HISTORIES_TIMES_ERROR_SQUARE, _RUNS, _LEAST_HISTORIES, _LEAST_ERROR = 7.0, 8, 4
 _MIDDLE_MM = 15.0
 
 
-def monte_carlo_fluence_per_mu(machine: Machine, settings: MonteCarloSettings) -> float:
+def monte_carlo_fluence_per_mu(machine: Machine, settings: MonteCarlo) -> float:
     """Like `fluence_per_mu`, by the Monte Carlo engine with these settings and other seeds.
 
     The dose at the calibration point is that of 20 x 20 mm2 about the axis, from the
@@ -46,7 +46,7 @@ def monte_carlo_fluence_per_mu(machine: Machine, settings: MonteCarloSettings) -
 
 
 @lru_cache(maxsize=16)
-def _monte_carlo_cached(known: Keyed, settings: MonteCarloSettings) -> float:
+def _monte_carlo_cached(known: Keyed, settings: MonteCarlo) -> float:
     machine, phantom = known.machine, calibration_phantom(_WIDE_MM)
     (fluence,) = beam_fluences(
         calibration_beam(machine),

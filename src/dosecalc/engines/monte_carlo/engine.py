@@ -17,7 +17,7 @@ from dosecalc.beam import beam_fluences, beam_notes, check_bolus
 from dosecalc.data.electrons import water_to_medium
 from dosecalc.engines.machines import machines_of
 from dosecalc.engines.monte_carlo.calibration import monte_carlo_fluence_per_mu
-from dosecalc.engines.monte_carlo.settings import MonteCarloSettings
+from dosecalc.engines.monte_carlo.settings import MonteCarlo
 from dosecalc.engines.monte_carlo.simulation import (
     MEV_PER_G_TO_GRAY,
     Progress,
@@ -36,7 +36,7 @@ def compute(
     phantom: Phantom,
     plan: Plan,
     machine: Machine | Mapping[int, Machine],
-    settings: MonteCarloSettings | None = None,
+    settings: MonteCarlo | None = None,
     progress: Progress | None = None,
 ) -> Dose:
     """Dose of one fraction of a plan, with its standard uncertainty per voxel.
@@ -47,7 +47,7 @@ def compute(
     plan : Plan
     machine : Machine or mapping of beam number to Machine
         One beam model for all beams, or one each.
-    settings : MonteCarloSettings
+    settings : MonteCarlo
     progress : callable(state, batches done, batches expected), optional
 
     Returns
@@ -57,7 +57,7 @@ def compute(
         point source. If it is interrupted (KeyboardInterrupt) after a batch or more, what there
         is, and provenance["stopped"] says so.
     """
-    settings = settings or MonteCarloSettings()
+    settings = settings or MonteCarlo()
     beams, machines = _beams(phantom, plan, machine, settings)
     run, stopped = simulate(phantom, beams, settings, progress)
     mean, deviation = run.mean_and_deviation()
@@ -99,7 +99,7 @@ def _beams(
     phantom: Phantom,
     plan: Plan,
     machine: Machine | Mapping[int, Machine],
-    settings: MonteCarloSettings,
+    settings: MonteCarlo,
 ) -> tuple[list[WeightedSource], dict[int, Machine]]:
     machines = machines_of(plan, machine)
     check_bolus(plan, phantom.bolus)

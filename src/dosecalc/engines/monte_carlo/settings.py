@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from dosecalc.core.transport.tables import Cuts
 from dosecalc.errors import InputError
 
-__all__ = ["LEAST_BATCHES", "MonteCarloSettings"]
+__all__ = ["LEAST_BATCHES", "MonteCarlo"]
 
 LEAST_BATCHES = 20
 """Fewer would not tell their own scatter well (to 16 % of it at 20)."""
 
 
 @dataclass(frozen=True)
-class MonteCarloSettings:
+class MonteCarlo:
     """Settings of the Monte Carlo engine.
 
     Parameters
@@ -40,6 +40,21 @@ class MonteCarloSettings:
     arc_bin_deg, fluence_pixel_mm : float
         Of the fluence model, as in the collapsed cone.
     dose_to : {"medium", "water"}
+
+    Raises
+    ------
+    InputError
+        A setting has a value that cannot be.
+
+    Examples
+    --------
+    >>> import dosecalc as dc
+    >>> dc.MonteCarlo(uncertainty=0.02, seed=7).seed
+    7
+    >>> dc.MonteCarlo(uncertainty=2.0)
+    Traceback (most recent call last):
+    ...
+    dosecalc.errors.InputError: uncertainty 2: choose from 0.0001 to 0.5
     """
 
     uncertainty: float = 0.01

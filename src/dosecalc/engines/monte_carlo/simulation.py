@@ -13,7 +13,7 @@ from dosecalc.beam import Fluence
 from dosecalc.core.threads import thread_count
 from dosecalc.core.transport.batch import run_batches
 from dosecalc.core.transport.tables import Matter, Source
-from dosecalc.engines.monte_carlo.settings import LEAST_BATCHES, MonteCarloSettings
+from dosecalc.engines.monte_carlo.settings import LEAST_BATCHES, MonteCarlo
 from dosecalc.engines.monte_carlo.tables import electron_tables, photon_tables, source_tables
 from dosecalc.model import Phantom
 
@@ -92,7 +92,7 @@ class Run:
 
 
 def bare_dose(
-    phantom: Phantom, fluences: Sequence[Fluence], settings: MonteCarloSettings
+    phantom: Phantom, fluences: Sequence[Fluence], settings: MonteCarlo
 ) -> NDArray[np.float64]:
     """Dose to the medium, Gy cm2 per unit of the maps, each of which gets as many histories."""
     beams = [WeightedSource(*source_tables(fluence, phantom.grid), 1.0) for fluence in fluences]
@@ -104,7 +104,7 @@ def bare_dose(
     return np.divide(MEV_PER_G_TO_GRAY * mean, mass, out=np.zeros_like(mean), where=mass > 0)
 
 
-def batch_size(settings: MonteCarloSettings) -> int:
+def batch_size(settings: MonteCarlo) -> int:
     """Histories of a batch."""
     if settings.histories is None:
         return settings.batch
@@ -114,7 +114,7 @@ def batch_size(settings: MonteCarloSettings) -> int:
 def simulate(
     phantom: Phantom,
     beams: list[WeightedSource],
-    settings: MonteCarloSettings,
+    settings: MonteCarlo,
     progress: Progress | None,
 ) -> tuple[Run, str | None]:
     """Run batches until there are enough; returns them, and why it stopped early if it did."""

@@ -1,5 +1,8 @@
 """The pencil-beam engine: whole fields by convolution of their fluence."""
 
-from dosecalc.engines.pencil_beam.engine import PencilBeamSettings, compute, fluence_dose
+from dosecalc.engines.pencil_beam.engine import PencilBeam, compute, fluence_dose
 
-__all__ = ["PencilBeamSettings", "compute", "fluence_dose"]
+__all__ = ["PencilBeam", "PencilBeamSettings", "compute", "fluence_dose"]
+
+PencilBeamSettings = PencilBeam
+"""The name of the settings in earlier scripts."""

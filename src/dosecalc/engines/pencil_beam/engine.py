@@ -52,7 +52,7 @@ from dosecalc.engines.pencil_beam.tables import PencilTerms
 from dosecalc.errors import InputError
 from dosecalc.model import Beam, Dose, Machine, Phantom, Plan
 
-__all__ = ["DoseSum", "PencilBeamSettings", "compute", "field_dose", "fluence_dose"]
+__all__ = ["DoseSum", "PencilBeam", "compute", "field_dose", "fluence_dose"]
 
 # Of an arc, whose many fields blur what is between nodes, less is enough than `NEAR_MM`.
 _NEAR_OF_ARCS_MM = 14.0
@@ -65,7 +65,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class PencilBeamSettings:
+class PencilBeam:
     """Settings of the pencil-beam engine.
 
     Parameters
@@ -85,6 +85,17 @@ class PencilBeamSettings:
         Distance of the nodes between which voxels away from the field get their dose, at most. No
         larger than voxels: every voxel is calculated.
     dose_to : {"medium", "water"}
+
+    Raises
+    ------
+    InputError
+        A setting has a value that cannot be.
+
+    Examples
+    --------
+    >>> import dosecalc as dc
+    >>> dc.PencilBeam(dose_to="water").dose_to
+    'water'
     """
 
     scatter_pixel_mm: float = 4.5
@@ -114,7 +125,7 @@ def compute(
     phantom: Phantom,
     plan: Plan,
     machine: Machine | Mapping[int, Machine],
-    settings: PencilBeamSettings | None = None,
+    settings: PencilBeam | None = None,
     progress: Progress | None = None,
 ) -> Dose:
     """Dose of one fraction of a plan.
@@ -125,7 +136,7 @@ def compute(
     plan : Plan
     machine : Machine or mapping of beam number to Machine
         One beam model for all beams, or one each.
-    settings : PencilBeamSettings
+    settings : PencilBeam
     progress : callable(beam name, done, total), optional
         Told when each stationary gantry position is finished.
 
@@ -135,7 +146,7 @@ def compute(
         On the phantom's grid; Gy for one fraction, or Gy cm2 per unit fluence for a bare
         point source.
     """
-    settings = settings or PencilBeamSettings()
+    settings = settings or PencilBeam()
     machines = machines_of(plan, machine)
     check_bolus(plan, phantom.bolus)
     jobs = [
@@ -221,9 +232,7 @@ class DoseSum:
         return self.voxels
 
 
-def fluence_dose(
-    phantom: Phantom, fluence: Fluence, settings: PencilBeamSettings
-) -> NDArray[np.float32]:
+def fluence_dose(phantom: Phantom, fluence: Fluence, settings: PencilBeam) -> NDArray[np.float32]:
     """Dose (nz, ny, nx), Gy cm2 per unit of the fluence map, of one stationary beam.
 
     Raises
@@ -242,7 +251,7 @@ def fluence_dose(
 def field_dose(
     fluence: Fluence,
     scene: Scene,
-    settings: PencilBeamSettings,
+    settings: PencilBeam,
     doses: DoseSum,
     factor: float = 1.0,
 ) -> None:

@@ -39,7 +39,7 @@ from dosecalc.engines.pencil_beam.convolution import (
 )
 from dosecalc.engines.pencil_beam.engine import (
     DoseSum,
-    PencilBeamSettings,
+    PencilBeam,
     field_dose,
     fluence_dose,
 )
@@ -117,7 +117,7 @@ def _influence(
 ) -> InfluenceMatrix:
     if not beams:
         raise InputError("no beam has beamlets to calculate")
-    pencil = PencilBeamSettings(fluence_pixel_mm=settings.pixel_mm, dose_to=dose_to)
+    pencil = PencilBeam(fluence_pixel_mm=settings.pixel_mm, dose_to=dose_to)
     per_mu = fluence_per_mu(machine, pencil, fluence_dose)
     voxels = np.flatnonzero(phantom.density > _AIR)
     points = _points(phantom.grid, voxels)
@@ -362,7 +362,7 @@ def _dropped(
     phantom: Phantom,
     prepared: list[_Prepared],
     matrix: sparse.csr_array,
-    pencil: PencilBeamSettings,
+    pencil: PencilBeam,
     per_mu: float,
 ) -> tuple[float, ...]:
     """Share of each beam's energy that its columns lack, all weights being 1."""
