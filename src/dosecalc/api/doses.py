@@ -22,6 +22,7 @@ from dosecalc.errors import InputError
 from dosecalc.model import Dose, Machine, Phantom, Plan, Structure
 from dosecalc.planning.plans import PlanDose
 from dosecalc.verification.checks.beam_geometry import beam_hits, missing_beams, patient_mask
+from dosecalc.workflow.engines import settings_of_beam
 from dosecalc.workflow.machines import machines_for
 
 __all__ = ["Machines", "calculate", "dvh", "gamma", "machine_words"]
@@ -99,13 +100,9 @@ def calculate(
         _refuse_missing(phantom, plan, chosen)
     start, doses = time.perf_counter(), {}
     for beam in plan.beams:
-        alone, own = replace(plan, beams=(beam,)), settings
-        if isinstance(own, MonteCarlo):
-            # With the same random numbers the noise of two beams would be alike.
-            own = replace(own, seed=(own.seed + (beam.number << 32)) % 2**63)
-        doses[beam.number] = compute(
-            phantom, alone, {beam.number: chosen[beam.number]}, own, progress
-        )
+        alone, own = replace(plan, beams=(beam,)), settings_of_beam(settings, beam.number)
+        machine = {beam.number: chosen[beam.number]}
+        doses[beam.number] = compute(phantom, alone, machine, own, progress)
     return PlanDose(plan, doses, name, settings, time.perf_counter() - start)
 
 
