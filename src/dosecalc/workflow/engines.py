@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from dosecalc.engines import collapsed_cone, monte_carlo, pencil_beam
 from dosecalc.engines.collapsed_cone import CollapsedCone
@@ -25,7 +25,7 @@ __all__ = [
     "settings_record",
 ]
 
-Settings = PencilBeam | CollapsedCone | MonteCarlo
+Settings: TypeAlias = PencilBeam | CollapsedCone | MonteCarlo
 
 COMPUTE: dict[str, Callable[..., Dose]] = {
     "pencil-beam": pencil_beam.compute,
