@@ -122,7 +122,7 @@ def machine_words(machines: Machines) -> tuple[tuple[str, ...], dict[str, Machin
 
 def _refuse_missing(phantom: Phantom, plan: Plan, machines: Mapping[int, Machine]) -> None:
     hits = beam_hits(plan, machines, phantom, patient_mask(phantom, None))
-    missing = "; ".join(missing_beams(plan, hits))
+    missing = "; ".join(map(str, missing_beams(plan, hits)))
     if missing:
         raise InputError(
             f"{missing}. Check isocentre, couch and gantry angles, or give "
