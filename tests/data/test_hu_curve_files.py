@@ -45,6 +45,14 @@ def test_csv_and_json_are_one_curve(head: str, line: str, tmp_path: Path) -> Non
     assert len(found.sha256) == 64 and found.materials == "tissue"
 
 
+def test_comments_of_a_csv_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text(
+        "# Scanner: Siemens, room 2\n# kvp: 120\n# measured by: A. B.\nHU,density\n-1000,0\n0,1\n500,1.3\n"
+    )
+    assert load_hu_curve(str(path)).kvp == 120.0
+
+
 def test_what_a_csv_does_not_state_is_said(tmp_path: Path) -> None:
     found = written(tmp_path, "HU,density\n-1000,0\n0,1\n1000,1.6\n", "ct2.csv")
     assert found.name == "ct2" and found.version == found.sha256[:8]
@@ -111,7 +119,8 @@ def test_densities_that_cannot_be_are_refused(points: str, message: str, tmp_pat
         ("-1000,0.001\n0,1.0\n", "it has to name two columns"),
         ("HU,rho\n-1000,0.001\n0,1.0\n", "named 'rho'; name it 'mass density'"),
         ("HU,density kg/m3\n-1000,1.2\n0,1000\n", "densities in kg/m3; divide them by 1000"),
-        ("# colour: red\nHU,density\n-1000,0\n0,1\n", "'# colour:' is not known"),
+        ("# manufactuer: X\nHU,density\n-1000,0\n0,1\n", "Did you mean '# manufacturer:'"),
+        ("# kv: 120\nHU,density\n-1000,0\n0,1\n", "Did you mean '# kvp:'"),
         ("# kvp: many\nHU,density\n-1000,0\n0,1\n", "kvp is 'many', not a number"),
         ("# materials: wood\nHU,density\n-1000,0\n0,1\n", "there are tissue, water"),
         ("# quantity: mass density\nHU,RED\n-1000,0\n0,1\n", "its '# quantity:' 'mass density'"),

@@ -10,6 +10,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -129,10 +130,10 @@ def read_curve_json(content: bytes, where: str, path: Path) -> dict[str, Any]:
 def read_curve_csv(content: bytes, where: str, path: Path) -> dict[str, Any]:
     """Read a curve from CSV: the arguments of a `HuCurve`.
 
-    Lines ``# key: value`` state what JSON does (name, version, source, kvp ...); then one line
-    names the columns, ``HU, mass density`` (g/cm3) or ``HU, relative electron density``; then a
-    point a line. Comma, semicolon or tab part the columns; with a semicolon or a tab, numbers may
-    have a decimal comma.
+    Lines ``# key: value`` state what JSON does (name, version, source, kvp ...), other lines that
+    begin with ``#`` are comments; then one line names the columns, ``HU, mass density`` (g/cm3) or
+    ``HU, relative electron density``; then a point a line. Comma, semicolon or tab part the
+    columns; with a semicolon or a tab, numbers may have a decimal comma.
 
     Raises
     ------
@@ -174,13 +175,15 @@ def _stated(lines: Iterable[str], where: str) -> Iterable[tuple[str, str]]:
         key, colon, value = line.removeprefix("#").partition(":")
         if not line.startswith("#") or not colon:
             continue
-        word = key.strip().lower()
-        if word not in _KEYS - {"points", "points_from"}:
+        word, known = key.strip().lower(), sorted(_KEYS - {"points", "points_from"})
+        if word in known:
+            yield word, value.strip()
+        elif near := get_close_matches(word, known, n=1, cutoff=0.75):
+            # Anything else is a comment; a word misspelt would be lost without a sign.
             raise InputError(
-                f"{where}: '# {key.strip()}:' is not known; there are "
-                f"{', '.join(sorted(_KEYS - {'points', 'points_from'}))}"
+                f"{where}: '# {key.strip()}:' is not known. Did you mean '# {near[0]}:'? "
+                f"There are {', '.join(known)}"
             )
-        yield word, value.strip()
 
 
 def _quantity(heads: list[str], stated: str | None, where: str) -> str:
