@@ -48,7 +48,7 @@ def test_csv_and_json_are_one_curve(head: str, line: str, tmp_path: Path) -> Non
 def test_comments_of_a_csv_are_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "own.csv"
     path.write_text(
-        "# Scanner: Siemens, room 2\n# kvp: 120\n# measured by: A. B.\nHU,density\n-1000,0\n0,1\n500,1.3\n"
+        "# Scanner: room 2\n# kvp: 120\n# measured by: A. B.\nHU,density\n-1000,0\n0,1\n500,1.3\n"
     )
     assert load_hu_curve(str(path)).kvp == 120.0
 

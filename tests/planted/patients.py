@@ -46,7 +46,7 @@ from dosecalc.workflow.requests import CalcOptions
 __all__ = ["Patient", "arc_patient", "edit", "lung_patient", "replace_file", "thorax_patient"]
 
 PLAN, STRUCTURES, DOSE = "RTPLAN.dcm", "RTSTRUCT.dcm", "RTDOSE.dcm"
-FINE = collapsed_cone.CollapsedConeSettings(directions=160)
+FINE = collapsed_cone.CollapsedConeSettings(directions=128)
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,10 @@ def thorax_patient(folder: Path) -> Patient:
         "recorded_densities": True,
         "couch": ("COUCH",),
         "bolus": ("BOLUS",),
-        "grid_mm": 3.0,
-        "directions": 64,
+        "grid_mm": 4.0,
+        "directions": 48,
     }
-    return _with_dose(folder, plan, words, fine_mm=2.5)
+    return _with_dose(folder, plan, words, fine_mm=3.0)
 
 
 def lung_patient(samples: Path, folder: Path) -> Patient:
@@ -121,10 +121,10 @@ def lung_patient(samples: Path, folder: Path) -> Patient:
         "machines": ("generic-6mv",),
         "hu_curve": "generic-120kvp",
         "body": "Patient",
-        "grid_mm": 4.0,
-        "directions": 64,
+        "grid_mm": 5.0,
+        "directions": 48,
     }
-    return _with_dose(folder, plan, words, fine_mm=4.0)
+    return _with_dose(folder, plan, words, fine_mm=5.0)
 
 
 def arc_patient(folder: Path) -> Patient:
