@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import doctest
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib
 import pytest
 
 import dosecalc as dc
@@ -190,6 +192,19 @@ def test_errors_are_of_one_kind(there: Path) -> None:
         dc.verify("patient/", machines=dc.load_machine("generic-6mv"))
     with pytest.raises(dc.DosecalcError, match="no structure is named 'PTVV'"):
         case["PTVV"]
+
+
+def test_the_guide_runs_as_it_is_written(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All code of docs/python.md in one session, on coarser voxels than it says."""
+    matplotlib.use("agg")
+    guide = Path(__file__).parents[1] / "docs" / "python.md"
+    blocks = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
+    code = "\n".join(blocks).replace("2.5", "8.0").replace('"0042/"', '"guide/"')
+    code = code.replace("CollapsedCone()", "CollapsedCone(directions=24)")
+    exec(compile(code, str(guide), "exec"), {})  # noqa: S102
+    said = capsys.readouterr().out
+    assert re.search("PASS|REVIEW", said) and "linac-2" in said and "True" in said
+    assert Path("guide/report.pdf").is_file() and Path("RTDOSE-new.dcm").is_file()
 
 
 def test_an_engine_against_its_reference() -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 ENGINES = ("collapsed-cone", "pencil-beam")
 
-# What people import for their work, until `dosecalc` itself offers it.
+# What people import for their work beside `dosecalc` itself.
 MODULES = {
     "dosecalc.planning": "Cases, plans, objectives and doses for scripts",
     "dosecalc.model": "The types that everything speaks",

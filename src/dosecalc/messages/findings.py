@@ -27,6 +27,9 @@ class Outcome(IntEnum):
     FAIL = 2
     REFUSED = 3
 
+    def __str__(self) -> str:
+        return self.name
+
     @property
     def exit_code(self) -> int:
         """Exit code of a command that ends so: 0 pass, 1 fail, 2 review, 3 refused."""

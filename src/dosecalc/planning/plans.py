@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,12 @@ class PlanDose:
     engine: str
     settings: Any = None
     seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"PlanDose({self.plan!r}, {len(self.beams)} beam doses by {self.engine})"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self.plan))}</p>{self.fraction._repr_html_()}"
 
     @property
     def fraction(self) -> Dose:
