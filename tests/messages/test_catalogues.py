@@ -18,7 +18,7 @@ from tests.report.french import english_in
 
 PACKAGE = Path(dosecalc.__file__).parent
 _NUMBER = re.compile(r"\+?(\.\d)?[fg]")
-_BETWEEN = ("; ", " or ")
+_BETWEEN = ("; ", ", ", " or ")
 CODES = sorted(load_catalogue("en").texts)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dosecalc.data.hu_curves import HuCurve
 from dosecalc.data.materials import load_material
 from dosecalc.errors import GeometryError
+from dosecalc.messages.message import Message
 from dosecalc.model import Contour, CtImage, Grid, PatientPosition, Structure, StructureSet
 from dosecalc.patient import outlines
 from dosecalc.patient.coverage import (
@@ -179,7 +180,7 @@ def test_a_body_with_missing_planes_stays_tissue(planes: list[int]) -> None:
     findings = gap_findings(StructureSet((body,)), ct)
     assert bool(findings) == bool(gaps)
     named = findings[:3]
-    assert all("it is the body and was filled there" in one.sentence for one in named)
+    assert all(one.message.code == "contours.gap_of_body" for one in named)
 
 
 def test_a_gap_is_a_finding() -> None:
@@ -202,7 +203,7 @@ def test_overlapping_contours_are_a_finding_and_holes_are_none() -> None:
     )
     (found,) = overlap_findings(structures)
     assert found.outcome.name == "REVIEW"
-    assert found.sentence.startswith("PTV: contours overlap on 3 planes, the first at z = 0 mm")
+    assert found.message == Message.of("contours.overlap", structure="PTV", planes=3, z=0.0)
 
 
 def round_in_all_directions(z: float) -> list[NDArray[np.float64]]:

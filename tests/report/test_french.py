@@ -55,19 +55,8 @@ NOT_SAID = {
     "; --recorded-densities uses the 7 g/cm3 recorded with it",
     "none is given",
     "; the names agree in part only",
-    "; too few Gy to count",
-    "7 does not meet the patient (isocentre at x {:.1f}, y {:.1f}, z {:.1f} mm)",
     "reference against plan",
     "organ own dose",
-    "gamma is 7 or more in 7 cm3 in one piece, about 7",
-    "calculated less reference is 7 % of the prescription, mean of 7 cm3 in one piece beyond 7 %, "
-    "about 7",
-    "calculated less reference is 7 % of the dose there, mean of 7 cm3 in one piece beyond 7 %, "
-    "about 7",
-    "7: 7 cm3 in one piece (7 % of it) differ by more than 7 %, by 7 % on the mean, about 7",
-    "; that is the dose of one fraction",
-    "; that is the dose times the number of fractions",
-    "7 (7 % of the prescription)",
     "--reference: plan and dose are of",
     "the folder holds",
     "the CT slices are of",
@@ -77,18 +66,9 @@ NOT_SAID = {
     "; the birth date agrees",
     "; the names are in different letters",
     ", which are not spellings of one name",
-    "; 7 lie outside of the calculated dose",
     "; 7 taken, the only one",
-    "7 lies outside of the 7 dose",
-    "7 % of 7 lies outside of the 7 dose",
-    "7 was valid until 7, today is 7",
-    "7 is commissioned for 7 until 7",
-    "7 (7) is not commissioned for 7",
-    "7 names 7; the plan that is verified is 7",
     "the structure set 77 is not in the folder (there: 7)",
-    "the CT series 77 is not in the folder (there: 7)7",
     " that the plan refers to",
-    " that the structure set refers to",
     " (there: 7, which have no Hounsfield units)",
     "export the folder again with everything the plan refers to",
     "give the CT of that patient and a structure set that was drawn on it or copied to it, or fill "
@@ -110,11 +90,6 @@ NOT_SAID = {
     "be off by 3 % of the maximum at its faces",
     "7: 7 % of the field passes more than 7 mm of matter 7 g/cm3, 7 mm at most; there a pencil "
     "beam may 7: use the collapsed cone or Monte Carlo",
-    "with 7 % of its MU",
-    "moved by u 7, v 7 mm",
-    "turned by 7 degrees about its axis",
-    "wider by u 7, v 7 mm",
-    "about 7 s left",
     "beam 7 (7) on machine model 7",
     "7 voxels of 7 mm",
     "dose left out",
@@ -136,12 +111,9 @@ NOT_SAID = {
     "gamma criteria (percent, mm)",
     "gamma normalisation dose",
     "gamma threshold (percent)",
-    ", in planes across 7",
     "7 of the reference is 7, of the evaluated dose 7",
     "the target volume",
     "the volume of the prescription isodose",
-    "7: 7 7 Gy, reference 7 Gy (7 % of the prescription)",
-    "7: calculated would fit the reference best 7",
     "7: not a DICOM file (no DICM mark, no DICOM elements at its start)",
     "7: not a DICOM file (neither a DICM mark nor a SOP Class UID)",
     "7: damaged or truncated DICOM file (7)",
@@ -158,7 +130,6 @@ NOT_SAID = {
     "enhanced beam limiting device",
     "its thickness map",
     "its outline, transmission and tray factor",
-    "its outline as a structure with density",
     "a model of its collimation and scatter",
     "a model of it",
     "reading and sorting the patient folder",
@@ -172,25 +143,7 @@ NOT_SAID = {
 }
 # Sentences that are put together where they are said.
 COMPOSED = (
-    "the reference is 2.00 Gy (median of PTV), the plan prescribes 60 Gy (-96.7 %); that is the "
-    "dose of one fraction",
-    "the reference is 2.00 Gy at the beams' dose point, the plan states 60.0 Gy x 30 fractions = "
-    "1800.00 Gy there (-99.9 %); that is the dose of one fraction",
-    "CORD: D2 3.00 Gy, reference 0.00 Gy (+3.00 Gy, +5.0 % of the prescription)",
-    "CORD: mean 3.00 Gy, reference 2.00 Gy (+50.0 %, +1.00 Gy)",
-    "gamma is 2 or more in 0.51 cm3 in one piece, about x -53.5, y 6.5, z 11.0 mm",
-    "99.9 % of 12 points pass 3 % global / 2 mm, above 10 %; 4 lie outside of the calculated dose",
-    "PTV lies outside of the calculated dose",
-    "PTV lies outside of the reference dose",
-    "12 % of PTV lies outside of the calculated dose",
-    "12 % of PTV lies outside of the reference dose",
     "PTV lies outside of the dose that is read",
-    "isocentre of beam 1 lies outside of the reference dose",
-    "beam 1 (a): model 'm' was valid until 2026-01-01, today is 2026-02-01",
-    "beam 1 (a): model 'm' is commissioned for 'L' until 2026-01-01",
-    "beam 1 (a): model 'm' (abc) is not commissioned for 'L'",
-    "RD.dcm names no plan; the plan that is verified is 1.2",
-    "RD.dcm names another plan, 1.3; the plan that is verified is 1.2",
     "the structure set 1.2 that the plan refers to is not in the folder (there: none)",
     "the structure set 1.2 is not in the folder (there: A)",
     "the CT series 1.2 that the structure set refers to is not in the folder (there: none)",
@@ -200,9 +153,6 @@ COMPOSED = (
     "the plan refers to no structure set; RS.dcm taken, the only one",
     "3 CT voxels are below the curve's end at -1000 HU and were limited to 0.0012 g/cm3",
     "3 CT voxels are above the curve's end at 3000 HU and were limited to 2.8 g/cm3",
-    "the HU curve 'site' version 1 is for kVp '120', the CT's is '100'",
-    "the HU curve 'site' version 1 is for manufacturer 'A', the CT's is 'B'; model 'C', the CT's "
-    "is 'D'; kVp '120', the CT's is ''",
     "'COUCH': the planning system recorded 0.3 g/cm3; not used",
     "'COUCH': the planning system recorded 0.3 g/cm3; used as asked, so it is shared with the "
     "planning system, not independent",
@@ -212,32 +162,11 @@ COMPOSED = (
     "beam 1 (a): no primary fluence mode, though BeamName says FFF: taken as flattened; check the "
     "energy",
     "plan: beam 1 (a): no primary fluence mode: taken as STANDARD (flattened)",
-    "beam 1 (a): 30 % of the field passes more than 20 mm of matter below 0.6 g/cm3, 90 mm at "
-    "most; there a pencil beam may be off by several per cent: use the collapsed cone or Monte "
-    "Carlo: this engine cannot clear the plan",
-    "errors of single beams explain only 33 % of the difference (the most likely: beam 1 "
-    "(a), -64.5 % of the MU): check that first, then gantry and couch angles, isocentre, densities "
-    "and beam doses",
-    "errors of single beams do not explain the difference: check gantry and couch angles, "
-    "isocentre, densities and beam doses",
-    "most likely cause: all beams alike, +24.0 % of the MU (calibration, output factor, dose per "
-    "MU or number of fractions); explains 100 % of the difference",
-    "CORD: mean 0.37 Gy, reference 0.28 Gy (+32.1 %, +0.09 Gy; too few Gy to count)",
-    "CORD: D2 0.37 Gy, reference 0.28 Gy (+32.1 %, +0.09 Gy; too few Gy to count)",
     "body: no contour in 74 more gaps up to z = 118.5 mm; filled there with the outlines below "
     "and above",
-    "most likely cause: beam 1 (a), shift by u +0.80, v -0.40 mm; explains 99 % of the difference",
-    "most likely cause: beam 1 (a), collimator +3.1 degrees; explains 83 % of the difference",
-    "most likely cause: all beams alike, isocentre x +1.00, y +0.00, z -2.00 mm; explains 90 % of "
-    "the difference",
-    "further cause: beam 1 (a), field wider in u by +1.00 mm (both edges); explains 9 % of the "
-    "difference",
-    "further cause: beam 1 (a), edge X2 further out by +1.00 mm (jaw or leaf bank); explains 9 % "
-    "of the difference",
-    "beam 1 (a): calculated would fit the reference best moved by u +1.00, v -0.50 mm",
-    "beam 1 (a): calculated would fit the reference best with +2.00 % of its MU",
-    "beam 1 (a): calculated would fit the reference best turned by +2.00 degrees about its axis",
-    "beam 1 (a): calculated would fit the reference best wider by u +1.00, v +0.10 mm",
+    "beam 1 (a): 30 % of the field passes more than 20 mm of matter below 0.6 g/cm3, 90 mm at "
+    "most; there a pencil beam may be off by several per cent: use the collapsed cone or Monte "
+    "Carlo",
     "dose PLAN: summation is not stated: taken as PLAN",
     "dose PLAN: tissue heterogeneity correction: WATER",
     "dose left out: RD.dcm: DoseUnits (3004,0002) is 'RELATIVE'; dose in GY is needed",
@@ -247,27 +176,14 @@ COMPOSED = (
     "dose in flat regions: too few points lie where it looks",
     "displacement: too few points lie where it looks",
     "monitor units of beam 3 (arc) by tables: the point lies in air (0.001 g/cm3)",
-    "PTV: D2 60.00 Gy, reference 59.00 Gy (+1.0 % of the prescription)",
-    "LUNG: mean 6.00 Gy, reference 5.00 Gy (+1.0 % of the prescription)",
     "PTV: left out: 3 x closed contour of fewer than three points",
     "dose_to of the reference is water, of the evaluated dose medium",
     "files of one PatientID differ in PatientName ('A' in a, 'B' in b); the birth date agrees",
     "files of one PatientID differ in PatientName ('A' in a, 'B' in b); the names agree in part "
     "only",
     "files of one PatientID differ in PatientSex ('F' in a, 'M' in b)",
-    "gamma is 2 or more in 1.00 cm3 in one piece, about x 1.0, y 2.0, z -3.0 mm",
-    "calculated less reference is +11 % of the prescription, mean of 2.00 cm3 in one piece beyond "
-    "10 %, about x 1.0, y 2.0, z -3.0 mm",
-    "calculated less reference is -90 % of the dose there, mean of 2.0 cm3 in one piece beyond "
-    "50 %, about x 1.0, y 2.0, z -3.0 mm",
-    "PTV: 2.00 cm3 in one piece (3.0 % of it) differ by more than 5 %, by +6.0 % on the mean, "
-    "about x 1.0, y 2.0, z -3.0 mm",
-    "the reference is 2.00 Gy (median of PTV), the plan prescribes 60 Gy (-96.7 %); that is the "
-    "dose of one fraction",
-    "LENS: D2 0.00 Gy, reference 1.00 Gy (-100.0 %, -1.00 Gy)",
-    "LENS: D2 0.00 Gy, reference 0.00 Gy (+0.00 Gy, +0.0 % of the prescription)",
     "target part: no target is known in both doses, or too few points lie where it looks",
-    "LUNG D2cc <= 20 Gy: dose at 2 cm3 of 'LUNG': 0 to 1.5 cm3 of it lie within the dose grid",
+    "dose at 2 cm3 of 'LUNG': 0 to 1.5 cm3 of it lie within the dose grid",
 )
 # Equal in both languages for a good reason: signs, names of things, words of DICOM.
 SAME_WORD = {

@@ -14,6 +14,7 @@ from dosecalc.messages.findings import Outcome
 from dosecalc.model import Beam, Dose, Grid, PatientPosition
 from dosecalc.verification.beam_fit.fit import fit_beams
 from dosecalc.verification.checks.beam_fit import fit_findings
+from dosecalc.verification.parts import beam_part
 from dosecalc.verification.tolerances import load_tolerances
 from tests.engines.cases import SIX_MV, beam
 
@@ -102,7 +103,7 @@ def test_beams_that_turn_have_a_factor_only() -> None:
     # A beam without a standing place is not said to be in the right one.
     assert set(fit[2:]) == {None}
     (found,) = fit_findings(fitted, turning, load_tolerances())
-    assert "MU" in found.sentence
+    assert found.message.code == "beam_fit.best_mu"
 
 
 def test_an_arc_is_fitted_by_its_parts() -> None:
@@ -133,8 +134,8 @@ def test_a_beam_that_lies_elsewhere_is_not_blamed_on_others() -> None:
     fitted = fit_beams(dose(true), calculated, BEAMS, HFS, 1, EVERYWHERE)
     (found,) = fit_findings(fitted, BEAMS, load_tolerances())
     assert found.outcome is not Outcome.PASS
-    assert "errors of single beams explain only" in found.sentence
-    assert "the most likely: beam 2" in found.sentence
+    assert found.message.code == "beam_fit.little_explained"
+    assert found.details["likely"]["beam"] == 2  # type: ignore[index]
 
 
 def test_small_errors_are_said_beam_by_beam() -> None:
@@ -145,8 +146,10 @@ def test_small_errors_are_said_beam_by_beam() -> None:
     # The cause, and what each of three beams asks for.
     assert len(findings) == 1 + 12
     cause, found = (f for f in findings if f.outcome is not Outcome.PASS)
-    assert "beam 2" in found.sentence and "moved by u +0.8" in found.sentence
-    assert "beam 2" in cause.sentence and "shift by u +0.8" in cause.sentence
+    assert found.message.code == "beam_fit.best_shift"
+    assert found.message.values["beam"] == beam_part(2, BEAMS[2].name)
+    assert found.message.values["u"] == pytest.approx(0.8, abs=0.06)
+    assert cause.details["beam"] == 2 and cause.details["cause"] == "shift"
 
 
 def blob(shift: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> NDArray[np.float64]:

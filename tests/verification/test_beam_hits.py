@@ -9,6 +9,7 @@ import pytest
 
 from dosecalc.data.machines import load_machine
 from dosecalc.messages.findings import Outcome
+from dosecalc.messages.message import Message
 from dosecalc.model import (
     Beam,
     Contour,
@@ -26,6 +27,7 @@ from dosecalc.verification.checks.beam_geometry import (
     low_dose,
     patient_mask,
 )
+from dosecalc.verification.parts import beam_part
 
 GRID = Grid((40, 60, 40), (5.0, 5.0, 5.0), (-97.5, -147.5, -97.5))
 SQUARE = np.array([[-100.0, -100.0], [100.0, -100.0], [100.0, 100.0], [-100.0, 100.0]])
@@ -110,7 +112,7 @@ def test_what_passes_beside_or_through_the_couch_only_misses(
     assert found.share == 0.0 and found.misses
     (first, *_) = hit_findings([found], {})
     assert first.outcome is Outcome.FAIL
-    assert first.sentence.startswith("beam 1 (one) does not meet the patient")
+    assert first.message == Message.of("beam_geometry.misses", beam=beam_part(1, "one"))
 
 
 def test_a_field_across_the_edge_meets_it_with_half() -> None:
@@ -127,7 +129,7 @@ def test_a_field_beside_its_target_is_found() -> None:
     found = hit(beam(half=20.0), targets=[target(60.0)])
     assert found.on_target is False
     (one,) = hit_findings([found], {})
-    assert one.outcome is Outcome.REVIEW and "passes beside every target" in one.sentence
+    assert one.outcome is Outcome.REVIEW and one.message.code == "beam_geometry.beside_targets"
     # Its edge, at 50 mm, lies within 5 mm of a field of +-47 mm.
     assert hit(beam(half=47.0), targets=[target(60.0)]).on_target is True
 
@@ -136,8 +138,9 @@ def test_an_isocentre_outside_of_the_image_is_told() -> None:
     """The grid ends at x 100, y 150, z 100 mm: 30 and 40 mm beyond are 50 mm."""
     found = hit(beam((130.0, 0.0, 140.0), half=80.0))
     assert found.outside_mm == pytest.approx(50.0)
-    said = [one.sentence for one in hit_findings([found], {})]
-    assert "the isocentre of beam 1 (one) lies 50 mm outside of the image" in said
+    said = {one.message.code: one for one in hit_findings([found], {})}
+    one = said["beam_geometry.isocentre_outside"]
+    assert one.message.values["mm"] == pytest.approx(50.0)
 
 
 def test_an_arc_is_expected_to_give_what_all_of_its_mu_give_on_the_axis() -> None:

@@ -10,6 +10,7 @@ import pytest
 from dosecalc.analysis.dvh import structure_dvh
 from dosecalc.analysis.pieces import ball_mean, largest_piece
 from dosecalc.messages.findings import Finding, Outcome
+from dosecalc.messages.message import Message
 from dosecalc.model import Contour, Dose, Grid, Phantom, Structure
 from dosecalc.verification.checks.local_differences import (
     large_findings,
@@ -58,7 +59,7 @@ def dose(gray: np.ndarray, grid: Grid = GRID) -> Dose:
 
 def part_of(difference: np.ndarray) -> dict[str, Finding]:
     found = target_part_findings((TARGET,), dose(falling()), difference, EVERYWHERE, LIMITS)
-    return {one.sentence.split("more than ")[1].split(" ")[0]: one for one in found}
+    return {f"{one.message.values['beyond']:g}": one for one in found}
 
 
 def row_of(structure: Structure, kind: str, reference: Dose, calculated: Dose) -> StructureRow:
@@ -73,7 +74,7 @@ def test_an_organ_of_type_external_is_no_body() -> None:
     reference, calculated = dose(np.zeros(GRID.shape)), dose(np.full(GRID.shape, 3.0))
     rows = [row_of(one, "external", reference, calculated) for one in (lens, body)]
     found = organ_findings(rows, PRESCRIBED, LIMITS)
-    assert {f.sentence.split(":")[0] for f in found} == {"LENS"}
+    assert {f.message.values["structure"] for f in found} == {"LENS"}
     assert max(f.outcome for f in found) == Outcome.REVIEW
     assert organ_findings(rows[1:], PRESCRIBED, LIMITS) == []
 
@@ -83,7 +84,7 @@ def test_a_target_too_small_for_its_parts_is_named_beside_one_that_is_judged() -
     arguments = (dose(falling()), np.zeros(GRID.shape), EVERYWHERE, LIMITS)
     found = target_part_findings((TARGET, small), *arguments)
     assert [f.judged for f in found] == [True, True, False]
-    assert found[2].sentence.startswith("MET: ")
+    assert found[2].message.values["structure"] == "MET"
 
 
 def test_the_largest_piece_is_connected() -> None:
@@ -133,7 +134,8 @@ def test_a_piece_beyond_a_tenth_of_the_prescription_is_measured() -> None:
     # Too much beside too little is no one piece.
     difference[10:13, 10:13, 11:13] = 6.5
     (found,) = large_findings(dose(falling()), difference, PRESCRIBED, EVERYWHERE, LIMITS)
-    assert found.value == pytest.approx(18 * 0.027) and "+11 %" in found.sentence
+    assert found.value == pytest.approx(18 * 0.027)
+    assert found.message.values["percent"] == pytest.approx(100 * 6.5 / PRESCRIBED)
 
 
 def test_local_dose_is_judged_by_itself_where_it_matters() -> None:
@@ -161,7 +163,7 @@ def test_rules_without_points_say_nothing() -> None:
         arguments = (given, difference, PRESCRIBED, counts, LIMITS)
         assert large_findings(*arguments) == [] == local_dose_findings(*arguments)
         (part,) = target_part_findings((TARGET,), given, difference, counts, LIMITS)
-        assert not part.judged and "not judged" in part.sentence
+        assert not part.judged and part.message.code == "target_part.too_small"
     gamma = _gamma(given, given)
     assert local_findings(gamma, nowhere, LIMITS) == []
 
@@ -219,7 +221,7 @@ def test_drawn_structures_outside_of_a_grid_are_found_whatever_their_type(kind: 
     )
     rules = [f for f in coverage_findings((row,), compared=True) if f.rule == "dose grid"]
     assert [f.outcome for f in rules] == [Outcome.REVIEW]
-    assert "DRAWN lies outside of the reference dose" in rules[0].sentence
+    assert rules[0].message == Message.of("dose_grid.outside_reference", name="DRAWN")
     assert not [f for f in coverage_findings((row,), compared=True, beside=("DRAWN",))
                 if f.rule == "dose grid"]  # fmt: skip
 
@@ -277,5 +279,6 @@ def test_organs_are_judged_by_their_own_dose(
     own = [f for f in found if f.rule == "organ own dose"]
     assert max(f.outcome for f in own) == outcome
     if (reference, calculated) == (2.0, 2.2):
-        # Ten per cent that pass a limit of five: the sentence says why.
-        assert own[0].sentence.endswith("(+10.0 %, +0.20 Gy; too few Gy to count)")
+        # Ten per cent that pass a limit of five: the message says why.
+        assert own[0].message.values["percent"] == pytest.approx(10.0)
+        assert own[0].message.values["remark"] == Message("part.few_gray")

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from dosecalc.messages.findings import Finding, Outcome
+from dosecalc.messages.message import Message
 from dosecalc.model import Beam, ControlPoint, Dose, Grid, PatientPosition, Plan, Prescription
 from dosecalc.verification.answers import without_answer
 from dosecalc.verification.checks.plan import closure_findings
 from dosecalc.verification.checks.reference import reference_findings
+from dosecalc.verification.parts import beam_part, isocentre_part
 from dosecalc.verification.tolerances import load_tolerances
 from dosecalc.verification.verification import BeamRow, PointRow
 
@@ -39,7 +41,7 @@ def plan(dose_point: tuple[float, float, float] | None = ISOCENTRE, **prescripti
 
 def at_isocentre(gray: float) -> tuple[Dose, tuple[PointRow, ...]]:
     dose = Dose(GRID, np.full(GRID.shape, gray, np.float32), "unknown")
-    return dose, (PointRow("isocentre of beam 1", ISOCENTRE, gray, 60.0),)
+    return dose, (PointRow(isocentre_part(1), ISOCENTRE, gray, 60.0),)
 
 
 def against(given: Plan, gray: float, of_files: dict[int, float] | None = None) -> list[Finding]:
@@ -85,10 +87,12 @@ def test_beams_with_points_of_their_own_are_not_summed_up() -> None:
 def test_twice_the_prescription_at_the_isocentre_is_said() -> None:
     found = against(plan(), 120.0)
     assert {f.outcome for f in found} == {Outcome.FAIL}
-    assert "the reference is 120.00 Gy (isocentre of beam 1), the plan prescribes 60 Gy" in (
-        found[0].sentence
-    )
-    assert "2.000 Gy x 30 fractions = 60.00 Gy there (+100.0 %)" in found[1].sentence
+    at_point, of_beams = (f.message for f in found)
+    assert at_point.values == {
+        "reference": 120.0, "where": isocentre_part(1), "prescribed": 60.0, "percent": 100.0,
+        "remark": None,
+    }  # fmt: skip
+    assert (of_beams.values["total"], of_beams.values["percent"]) == (60.0, 100.0)
     assert {f.outcome for f in against(plan(), 60.5)} == {Outcome.PASS}
 
 
@@ -96,14 +100,19 @@ def test_little_dose_at_an_isocentre_that_nothing_is_prescribed_to_is_shown() ->
     """Half-blocked fields of a breast share an isocentre at their edge."""
     found = against(plan(None), 13.0)
     assert {f.outcome for f in found} == {Outcome.PASS}
-    assert "(-78.3 %); not judged, as the isocentre may lie beside the target" in found[0].sentence
+    assert found[0].value == pytest.approx(-78.33, abs=0.01)
+    assert found[0].message.values["remark"] == Message("part.not_judged_isocentre")
     judged = against(plan(None, point=ISOCENTRE), 13.0)
     assert {f.outcome for f in judged} == {Outcome.FAIL}
 
 
-@pytest.mark.parametrize(("gray", "words"), [(2.0, "one fraction"), (1800.0, "times the number")])
-def test_fractions_are_named_where_they_explain_the_dose(gray: float, words: str) -> None:
-    assert all(words in f.sentence and f.outcome == Outcome.FAIL for f in against(plan(), gray))
+@pytest.mark.parametrize(
+    ("gray", "remark"), [(2.0, "part.one_fraction"), (1800.0, "part.all_fractions")]
+)
+def test_fractions_are_named_where_they_explain_the_dose(gray: float, remark: str) -> None:
+    found = against(plan(), gray)
+    assert {f.outcome for f in found} == {Outcome.FAIL}
+    assert [f.message.values["remark"] for f in found] == [Message(remark)] * len(found)
 
 
 def test_another_number_of_fractions_than_the_dose_has_is_found() -> None:
@@ -116,7 +125,7 @@ def test_another_number_of_fractions_than_the_dose_has_is_found() -> None:
 def test_doses_of_single_beams_are_held_against_what_the_plan_states() -> None:
     found = against(plan(), 60.0, {1: 1.0, 2: 1.08})
     beyond = [f for f in found if f.outcome != Outcome.PASS]
-    assert [f.sentence[:11] for f in beyond] == ["beam 2 (b2)"]
+    assert [f.message.values["beam"] for f in beyond] == [beam_part(2, "b2")]
 
 
 def test_a_plan_that_states_nothing_leaves_the_rule_unasked() -> None:

@@ -10,7 +10,7 @@ import pytest
 from dosecalc.analysis.dvh import Dvh
 from dosecalc.errors import InputError
 from dosecalc.messages.findings import Finding, Limit, Outcome, combined
-from dosecalc.messages.message import of_note
+from dosecalc.messages.message import Message, of_note
 from dosecalc.verification.goals import judge_goals, load_template
 from dosecalc.verification.tolerances import load_tolerances
 
@@ -156,7 +156,7 @@ def test_goals_that_a_small_structure_cannot_answer(tmp_path: Path) -> None:
     small = Dvh("Cord", 1, np.array([46.0]), np.array([0.5]))
     rows, (finding,) = judge_goals(goals, {}, {"Cord": small})
     assert not rows and finding.outcome is Outcome.REVIEW
-    assert finding.sentence.startswith("Cord D2cc <= 45 Gy: ")
+    assert finding.message.code == "goal.no_value"
     # The planning system's dose may hold less of it: then its value is not known.
     rows, _ = judge_goals(goals, {"Cord": small}, {"Cord": dvh("Cord", 0.0, 40.0)})
     assert rows[0].reference is None
@@ -231,8 +231,8 @@ def test_shares_of_the_prescription_are_of_the_structures_own(tmp_path: Path) ->
     assert rows[0].calculated == pytest.approx(100.0)
     assert rows[1].calculated == pytest.approx(100 * 60.92 / 60, abs=0.1)
     assert rows[2].calculated == 0.0
-    assert findings[0].sentence.endswith("(of 60 Gy prescribed)")
-    assert findings[2].sentence.endswith("(of 66 Gy prescribed)")
+    assert findings[0].message.values["of"] == Message.of("part.prescribed", gray=60.0)
+    assert findings[2].message.values["of"] == Message.of("part.prescribed", gray=66.0)
     rows, findings = judge_goals(goals, {}, calculated)
     assert rows == [] and [one.outcome for one in findings] == [Outcome.REVIEW] * 3
-    assert "prescribes no dose" in findings[0].sentence
+    assert findings[0].message.code == "goal.no_prescription"

@@ -205,7 +205,7 @@ def _given(
 
 def _of_the_patient(
     case: Case, references: DoseReferences, path: Path, same_patient: str | None
-) -> tuple[str, ...]:
+) -> tuple[Message, ...]:
     """Refuse the dose of another patient; return what a person must confirm."""
     people = [
         Person(one.patient_id, one.patient_name, one.birth_date, one.sex, where)
@@ -261,7 +261,7 @@ def _of_plan(dose: Dose, plan: Plan, path: Path) -> Reference:
     findings: tuple[Finding, ...] = ()
     if about.get("densities"):
         message = Message.of(
-            "reference.other_densities", file=path.name, densities=of_note(str(about["densities"]))
+            "reference.other_densities", file=path.name, densities=Message(str(about["densities"]))
         )
         findings = (Finding("reference", Outcome.REVIEW, message),)
     if dose.summation == "PLAN":

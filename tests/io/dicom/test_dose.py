@@ -195,13 +195,13 @@ def test_dose_of_others_is_to_unknown(tmp_path: Path) -> None:
         (["IMAGE"], ""),
         (["IMAGE", "ROI_OVERRIDE"], ""),  # the usual: CT, with structures of a set density
         (["ROI_OVERRIDE"], ""),
-        (["WATER"], "in water"),
-        (["WATER", "ROI_OVERRIDE"], "in water, apart from structures with a density of their own"),
-        (["ROI_OVERRIDE", "WATER "], "in water, apart from structures with a density of their own"),
-        (["IMAGE", "WATER"], "with some beams in water and others in the densities of the image"),
+        (["WATER"], "reference.in_water"),
+        (["WATER", "ROI_OVERRIDE"], "reference.in_water_with_structures"),
+        (["ROI_OVERRIDE", "WATER "], "reference.in_water_with_structures"),
+        (["IMAGE", "WATER"], "reference.in_water_some_beams"),
         (
             ["IMAGE", "ROI_OVERRIDE", "WATER"],
-            "with some beams in water and others in the densities of the image",
+            "reference.in_water_some_beams",
         ),
         ([], ""),
     ],

@@ -401,8 +401,8 @@ def test_the_user_says_that_it_is_one_patient(folder: Path, spoil: Callable[[Pat
     case = import_folder(folder, same_patient="number changed on 3 May")
     (doubt,) = case.doubts
     assert doubt.rule == "patient"
-    assert "number changed on 3 May" in doubt.sentence
-    assert doubt.sentence in _texts(case, "note")
+    assert doubt.message.values["reason"] == "number changed on 3 May"
+    assert str(doubt.message) in _texts(case, "note")
 
 
 def _rt_image(folder: Path, name: str = "image") -> Path:

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 
 from dosecalc.errors import DicomError
 from dosecalc.io.dicom import Subject, import_folder, write_ct, write_structures
+from dosecalc.messages.message import Message
 from dosecalc.model import Contour, CtImage, Grid, PatientPosition, Structure, StructureSet
 from dosecalc.report.page.words import load_words
 
@@ -259,7 +260,7 @@ def test_a_set_that_names_nothing_is_a_doubt(folder: Path) -> None:
     assert case.ct is not None
     (doubt,) = case.doubts
     assert doubt.rule == "structures"
-    assert "neither a frame of reference nor images" in doubt.sentence
+    assert doubt.message == Message("structures.only_ct_taken")
     write_ct(ct("1.2.40", 71), folder / "other")
     with pytest.raises(DicomError, match=r"2 CT series and no structure set names one.*--series"):
         import_folder(folder)
@@ -317,10 +318,8 @@ def test_cone_beam_ct_is_a_doubt(folder: Path, keyword: str, value: object) -> N
         edit(path, lambda ds: setattr(ds, keyword, value))
     (doubt,) = import_folder(folder).doubts
     assert doubt.rule == "CT numbers"
-    assert f"cone-beam CT ({keyword} " in doubt.sentence
-    assert (
-        load_words("fr").sentence(doubt.sentence).startswith("les images sont d'un CT à faisceau")
-    )
+    assert doubt.message.code == "ct_numbers.cone_beam"
+    assert str(doubt.message.values["sign"]).startswith(f"{keyword} ")
 
 
 def test_several_series_of_one_frame_and_the_one_contours_name(folder: Path) -> None:

@@ -20,6 +20,7 @@ from dosecalc.io.dicom._common import items, name_of, text
 from dosecalc.io.dicom._files import FoundFile
 from dosecalc.io.dicom.ct import is_localizer, volume_problem
 from dosecalc.io.dicom.identity import Doubt
+from dosecalc.messages.message import Message
 from dosecalc.model import StructureSet
 
 __all__ = ["Images", "Told", "choose_series"]
@@ -285,11 +286,7 @@ def _only(folder: _Folder, structures: StructureSet | None, named: _Named) -> li
                 "the structure set names no CT series; the only one of its frame taken"
             )
         else:
-            sentence = (
-                "the structure set names neither a frame of reference nor images; the only CT "
-                "series taken"
-            )
-            told.doubts.append(Doubt("structures", sentence))
+            told.doubts.append(Doubt("structures", Message("structures.only_ct_taken")))
     return fitting
 
 

@@ -324,7 +324,7 @@ def _gray(dataset: Dataset, where: str, notes: list[str]) -> NDArray[np.float32]
 
 
 def _densities_of(heterogeneity: str) -> str:
-    r"""Say whether a dose was calculated in water, "" where it was on the image or nothing is said.
+    r"""Return the code of what a dose in water was calculated in ("": on the image, or unknown).
 
     Tissue Heterogeneity Correction has up to three values (DICOM PS3.3, C.8.8.3): WATER, all of
     the volume as water; IMAGE, those of the image; ROI_OVERRIDE, those of structures in place of
@@ -334,10 +334,10 @@ def _densities_of(heterogeneity: str) -> str:
     if "WATER" not in values:
         return ""
     if "IMAGE" in values:
-        return "with some beams in water and others in the densities of the image"
+        return "reference.in_water_some_beams"
     if "ROI_OVERRIDE" in values:
-        return "in water, apart from structures with a density of their own"
-    return "in water"
+        return "reference.in_water_with_structures"
+    return "reference.in_water"
 
 
 def _dose_to(dataset: Dataset, where: str) -> str:

@@ -34,6 +34,7 @@ from dosecalc.io.dicom.dose import DoseReferences, ImportedDose
 from dosecalc.io.dicom.identity import Doubt
 from dosecalc.io.dicom.plan import read_plan
 from dosecalc.io.dicom.structures import read_structures
+from dosecalc.messages.message import Message
 from dosecalc.model import CtImage, PatientPosition, Plan, Structure, StructureSet
 from dosecalc.patient.drawing import on_slices
 
@@ -207,7 +208,7 @@ def _case(place: Path, choice: Choice, of_plan: PlanChoice, same_patient: str | 
         fraction_group=_group_number(plan_file, of_plan.fraction_group),
         doses=doses,
         files=files,
-        notes=(*(doubt.sentence for doubt in told.doubts), *notes),
+        notes=(*(str(doubt.message) for doubt in told.doubts), *notes),
         doubts=tuple(told.doubts),
     )
 
@@ -228,11 +229,7 @@ def _ct(
     ct = read_ct([dataset_of(f) for f in files], position=position, checked=True)
     sign = cone_beam_sign(dataset_of(files[0]))
     if sign:
-        sentence = (
-            f"the images are cone-beam CT ({sign}): their CT numbers are not those of a CT scanner "
-            "and vary with scatter; use a HU curve measured for them, or override densities"
-        )
-        told.doubts.append(Doubt("CT numbers", sentence))
+        told.doubts.append(Doubt("CT numbers", Message.of("ct_numbers.cone_beam", sign=sign)))
     # A CT of several series goes by the name under which the structure set lists its images.
     named = structures.image_series_uid if structures is not None else ""
     listed = {text(dataset_of(f), "SeriesInstanceUID") for f in files}

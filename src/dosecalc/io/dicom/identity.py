@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from dosecalc.errors import DicomError, InputError
 from dosecalc.io.dicom._common import text
 from dosecalc.io.dicom._names import in_other_letters, same_entry, same_in_part, same_name
+from dosecalc.messages.message import Message, Value
 
 __all__ = ["Doubt", "Identity", "Person", "identify", "person_of"]
 
@@ -29,7 +30,7 @@ class Doubt(NamedTuple):
     """What a person must confirm before a dose is used, and the rule that asks for it."""
 
     rule: str
-    sentence: str
+    message: Message
 
 
 class Person(NamedTuple):
@@ -51,11 +52,14 @@ class Identity:
     """
 
     notes: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
+    doubts: tuple[Message, ...] = ()
 
 
 class _Pair(NamedTuple):
-    """What was found of two files: which attribute, whose reader must act, and a reason."""
+    """What was found of two files: which attribute, whose reader must act, and a reason.
+
+    reason : of a problem the end of the refusal, of a doubt the code of a remark
+    """
 
     kind: str
     keyword: str
@@ -108,16 +112,15 @@ def identify(people: Iterable[Person], *, what: str, same_patient: str | None = 
         )
     notes, doubts = [], []
     for kind, keyword, reason in dict.fromkeys(pair for pair in found if pair.kind):
-        listed = _listed(persons, keyword)
         if kind == "problem":
-            doubts.append(
-                f"files that differ in {keyword} ({listed}) are taken as one patient's, as the "
-                f"user states: {same_patient}"
-            )
+            values = {**_shown(persons, keyword), "reason": same_patient}
+            doubts.append(Message("patient.taken_as_one", values))
         elif kind == "doubt":
-            doubts.append(f"files of one PatientID differ in {keyword} ({listed}){reason}")
+            remark = Message(reason) if reason else None
+            values = {**_shown(persons, keyword), "remark": remark}
+            doubts.append(Message("patient.differs", values))
         elif kind == "note":
-            notes.append(f"{keyword} is written in different ways: {listed}")
+            notes.append(f"{keyword} is written in different ways: {_listed(persons, keyword)}")
     return Identity(tuple(dict.fromkeys(notes)), tuple(dict.fromkeys(doubts)))
 
 
@@ -134,11 +137,11 @@ def _compared(a: Person, b: Person) -> _Pair:
         if same_name(a.name, b.name):
             return _Pair("note", "PatientName")
         if a.birth_date and b.birth_date:
-            return _Pair("doubt", "PatientName", "; the birth date agrees")
+            return _Pair("doubt", "PatientName", "patient.birth_date_agrees")
         if same_in_part(a.name, b.name):
-            return _Pair("doubt", "PatientName", "; the names agree in part only")
+            return _Pair("doubt", "PatientName", "patient.names_agree_in_part")
         if in_other_letters(a.name, b.name):
-            return _Pair("doubt", "PatientName", "; the names are in different letters")
+            return _Pair("doubt", "PatientName", "patient.names_in_other_letters")
         return _Pair("problem", "PatientName", ", which are not spellings of one name")
     if against:
         return _Pair("doubt", against)
@@ -157,16 +160,28 @@ def _contradiction(a: Person, b: Person) -> str:
 
 
 def _values(persons: Iterable[Person], keyword: str) -> dict[str, str]:
-    """Return the values of an attribute by what makes them differ, each with its first file."""
+    """Return the first file of each value of an attribute."""
     field = {"PatientID": 0, "PatientName": 1, "PatientBirthDate": 2, "PatientSex": 3}[keyword]
-    shown: dict[str, str] = {}
+    files: dict[str, str] = {}
     for one in persons:
         if one[field]:
-            shown.setdefault(one[field], f"{one[field]!r} in {one.where}")
-    return shown
+            files.setdefault(one[field], one.where)
+    return files
+
+
+def _shown(persons: Iterable[Person], keyword: str) -> dict[str, Value]:
+    """Name an attribute with its first values, for a message."""
+    files = _values(persons, keyword)
+    listed = tuple(Message.of("patient.value", value=v, file=f) for v, f in files.items())
+    more = len(listed) - _SHOWN
+    return {
+        "attribute": keyword,
+        "values": listed[:_SHOWN],
+        "more": Message.of("patient.more", number=more) if more > 0 else None,
+    }
 
 
 def _listed(persons: Iterable[Person], keyword: str) -> str:
-    shown = list(_values(persons, keyword).values())
+    shown = [f"{value!r} in {file}" for value, file in _values(persons, keyword).items()]
     more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
     return ", ".join(shown[:_SHOWN]) + more

@@ -9,7 +9,7 @@ import numpy as np
 
 from dosecalc.data.hu_curves import HuCurve
 from dosecalc.messages.findings import Finding, Outcome
-from dosecalc.messages.message import Message, Value, of_note
+from dosecalc.messages.message import Message, Value
 from dosecalc.model import CtImage, Machine, Plan, Structure, StructureSet
 from dosecalc.patient.coverage import crossing_planes, plane_gaps
 from dosecalc.verification.parts import beam_part
@@ -45,9 +45,9 @@ def approval_findings(plan: Plan) -> list[Finding]:
     return [Finding("approval", Outcome.REVIEW, Message("approval.rejected"))]
 
 
-def doubt_findings(doubts: Iterable[tuple[str, str]]) -> list[Finding]:
-    """Find what a person must confirm of the files that were read: pairs of rule and sentence."""
-    return [Finding(rule, Outcome.REVIEW, of_note(sentence)) for rule, sentence in doubts]
+def doubt_findings(doubts: Iterable[tuple[str, Message]]) -> list[Finding]:
+    """Find what a person must confirm of the files that were read: pairs of rule and message."""
+    return [Finding(rule, Outcome.REVIEW, message) for rule, message in doubts]
 
 
 def machine_findings(
