@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from dosecalc.verification.inputs import Evidence
-from tests.planted.patients import Patient, arc_patient, lung_patient, thorax_patient
+from tests.planted.patients import (
+    Patient,
+    arc_patient,
+    lung_patient,
+    made_once,
+    processes,
+    thorax_patient,
+)
 from tests.planted.verifying import calculated_once, evidence_of
 
 
@@ -20,17 +27,24 @@ def doses_are_calculated_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def thorax(tmp_path_factory: pytest.TempPathFactory) -> Patient:
-    return thorax_patient(tmp_path_factory.mktemp("thorax") / "patient")
+    folder = tmp_path_factory.mktemp("thorax") / "patient"
+    return made_once(thorax_patient, processes(tmp_path_factory), folder)
 
 
 @pytest.fixture(scope="session")
 def lung(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Patient:
-    return lung_patient(samples, tmp_path_factory.mktemp("lung") / "patient")
+    folder = tmp_path_factory.mktemp("lung") / "patient"
+
+    def make_lung(place: Path) -> Patient:
+        return lung_patient(samples, place)
+
+    return made_once(make_lung, processes(tmp_path_factory), folder)
 
 
 @pytest.fixture(scope="session")
 def arc(tmp_path_factory: pytest.TempPathFactory) -> Patient:
-    return arc_patient(tmp_path_factory.mktemp("arc") / "patient")
+    folder = tmp_path_factory.mktemp("arc") / "patient"
+    return made_once(arc_patient, processes(tmp_path_factory), folder)
 
 
 @pytest.fixture(scope="session")

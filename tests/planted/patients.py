@@ -8,6 +8,8 @@ agree is another question (docs/physics-monte-carlo.md).
 
 from __future__ import annotations
 
+import os
+import pickle
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +18,8 @@ from typing import Any
 
 import numpy as np
 import pydicom
+import pytest
+from filelock import FileLock
 from pydicom.dataset import Dataset
 
 from dosecalc.analysis.dvh import structure_dvh
@@ -43,7 +47,16 @@ from dosecalc.workflow.prepare import prepare
 from dosecalc.workflow.progress import SilentStages
 from dosecalc.workflow.requests import CalcOptions
 
-__all__ = ["Patient", "arc_patient", "edit", "lung_patient", "replace_file", "thorax_patient"]
+__all__ = [
+    "Patient",
+    "arc_patient",
+    "edit",
+    "lung_patient",
+    "made_once",
+    "processes",
+    "replace_file",
+    "thorax_patient",
+]
 
 PLAN, STRUCTURES, DOSE = "RTPLAN.dcm", "RTSTRUCT.dcm", "RTDOSE.dcm"
 FINE = collapsed_cone.CollapsedConeSettings(directions=128)
@@ -68,6 +81,31 @@ def replace_file(data: Dataset, path: Path) -> None:
     """Write a file anew: the old one may be linked to that of another patient."""
     path.unlink()
     data.save_as(path)
+
+
+def processes(factory: pytest.TempPathFactory) -> Path:
+    """Folder that all test processes of this session share."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def made_once(make: Callable[[Path], Patient], processes: Path, folder: Path) -> Patient:
+    """Make a patient once for all test processes, and give each its copy.
+
+    Parameters
+    ----------
+    make : callable(folder)
+    processes : folder that all processes of the session share
+    folder : where the copy goes
+    """
+    kept = processes / make.__name__
+    with FileLock(f"{kept}.lock"):
+        if not (kept / "words").exists():
+            made = make(kept / "patient")
+            (kept / "words").write_bytes(pickle.dumps(made.words))
+    # Linked, not copied: `edit` puts new files in place of those it changes.
+    shutil.copytree(kept / "patient", folder, copy_function=os.link)
+    return Patient(folder, pickle.loads((kept / "words").read_bytes()))  # noqa: S301
 
 
 def thorax_patient(folder: Path) -> Patient:

@@ -42,7 +42,9 @@ def monte_carlo_fluence_per_mu(machine: Machine, settings: MonteCarlo) -> float:
     uncertainty that the settings ask of single voxels, or 0.2 %. (It is taken from the runs:
     voxels along the axis see the same photons, and are not independent of each other.)
     """
-    return _monte_carlo_cached(keyed(machine), settings)
+    # It has histories of its own, and is of the medium: runs that differ in that alone share it.
+    ours = replace(settings, histories=None, dose_to="medium")
+    return _monte_carlo_cached(keyed(machine), ours)
 
 
 @lru_cache(maxsize=16)
@@ -61,7 +63,7 @@ def _monte_carlo_cached(known: Keyed, settings: MonteCarlo) -> float:
     found: list[float] = []
     while len(found) < _RUNS or _error_of_mean(found) > goal:
         seed = settings.seed + 1 + len(found)
-        ours = replace(settings, histories=histories, seed=seed, dose_to="medium")
+        ours = replace(settings, histories=histories, seed=seed)
         found.append(_at_calibration_point(bare_dose(phantom, parts, ours), phantom, machine))
     return machine.calibration.gray_per_mu / float(np.mean(found))
 
