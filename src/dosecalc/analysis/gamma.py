@@ -162,10 +162,7 @@ class GammaResult:
         return self.pass_percent
 
     def __repr__(self) -> str:
-        return (
-            f"GammaResult({self.criteria.label}: {self.pass_percent:.2f} % of {self.points} points "
-            "pass)"
-        )
+        return f"GammaResult({self.criteria.label!r}, pass_rate={self.pass_percent:.2f})"
 
     @property
     def mean(self) -> float:

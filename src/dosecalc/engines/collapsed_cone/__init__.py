@@ -2,7 +2,7 @@
 
 from dosecalc.engines.collapsed_cone.engine import CollapsedCone, compute, fluence_dose
 
-__all__ = ["CollapsedCone", "CollapsedConeSettings", "compute", "fluence_dose"]
+__all__ = ["CollapsedCone", "compute", "fluence_dose"]
 
 CollapsedConeSettings = CollapsedCone
 """The name of the settings in earlier scripts."""

@@ -3,7 +3,7 @@
 from dosecalc.engines.monte_carlo.engine import compute
 from dosecalc.engines.monte_carlo.settings import MonteCarlo
 
-__all__ = ["MonteCarlo", "MonteCarloSettings", "compute"]
+__all__ = ["MonteCarlo", "compute"]
 
 MonteCarloSettings = MonteCarlo
 """The name of the settings in earlier scripts."""

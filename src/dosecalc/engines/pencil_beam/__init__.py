@@ -2,7 +2,7 @@
 
 from dosecalc.engines.pencil_beam.engine import PencilBeam, compute, fluence_dose
 
-__all__ = ["PencilBeam", "PencilBeamSettings", "compute", "fluence_dose"]
+__all__ = ["PencilBeam", "compute", "fluence_dose"]
 
 PencilBeamSettings = PencilBeam
 """The name of the settings in earlier scripts."""
