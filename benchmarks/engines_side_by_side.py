@@ -31,7 +31,7 @@ from dosecalc.model import Dose, Grid, Phantom, Plan, StructureSet
 from dosecalc.patient.solids import Filling, cylinder, fill_solids
 from dosecalc.workflow.prepare import prepare
 from dosecalc.workflow.progress import SilentStages
-from dosecalc.workflow.requests import CalcOptions
+from dosecalc.workflow.requests import DoseRequest
 
 SPACING_MM = 2.5
 UNCERTAINTY = 0.01
@@ -40,7 +40,7 @@ MACHINE = "generic-6mv"
 
 def patient_case(folder: Path) -> tuple[Phantom, Plan, StructureSet | None]:
     """Phantom and plan of a patient folder, as ``dosecalc calc`` makes them."""
-    options = CalcOptions(
+    options = DoseRequest.from_words(
         path=folder,
         grid_mm=SPACING_MM,
         machines=(MACHINE,),

@@ -32,7 +32,7 @@ from dosecalc.records.record_file import RecordFile
 from dosecalc.text import terminal_text
 from dosecalc.workflow.batch.case_list import COLUMNS, Column, Job, read_list
 from dosecalc.workflow.batch.night import Night, Row, run_night
-from dosecalc.workflow.requests import CalcOptions
+from dosecalc.workflow.requests import DoseRequest
 
 LIST_COLUMNS = (Column("engine", "--engine"), *COLUMNS)
 OUTCOMES = {0: "done", 3: "refused", 70: "crashed", 130: "interrupted"}
@@ -43,13 +43,13 @@ FIGURES = (
 )
 
 
-def asked(job: Job) -> CalcOptions:
+def asked(job: Job) -> DoseRequest:
     """Read the words as the command itself will."""
     try:
         words = calc.make_context("calc", [str(job.folder), *job.words]).params
     except click.ClickException as error:
         raise InputError(error.format_message()) from None
-    return CalcOptions.from_words(
+    return DoseRequest.from_words(
         **{name: value for name, value in words.items() if name not in ("progress", "as_json")}
     )
 

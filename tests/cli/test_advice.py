@@ -43,6 +43,7 @@ REACHED = {
     "workflow/machines.py": CASE,
     "workflow/batch/night.py": ("verify-list",),
     "workflow/requests.py": CASE,
+    "workflow/request_parts.py": CASE,
     "workflow/output.py": ("calc", "verify"),
     "workflow/prepare.py": CASE,
     "workflow/reference.py": VERIFY,
@@ -64,7 +65,7 @@ ONLY = {
     # Checks a value of that option, of the commands that read structures.
     ("workflow/doses.py", "--plane-spacing"): ("compare", "dvh", *CASE),
     # Of one engine or the other: verify and verify-list have --engines.
-    ("workflow/requests.py", "--engine"): ("calc",),
+    ("workflow/request_parts.py", "--engine"): ("calc",),
 }
 
 

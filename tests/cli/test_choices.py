@@ -19,7 +19,7 @@ from dosecalc.model import PatientPosition
 from dosecalc.planning import open_case
 from dosecalc.workflow.prepare import prepare
 from dosecalc.workflow.progress import SilentStages
-from dosecalc.workflow.requests import CalcOptions, VerifyOptions
+from dosecalc.workflow.requests import DoseRequest, VerificationRequest
 
 REFUSED = 3
 MACHINE = ("generic-6mv",)
@@ -137,7 +137,9 @@ def test_the_option_that_the_advice_names_is_there_and_helps(
 
 def test_the_chosen_fraction_group_is_calculated(folder: Path) -> None:
     several_groups(folder)
-    options = CalcOptions(folder, machines=MACHINE, inside="water", grid_mm=10.0, fraction_group=2)
+    options = DoseRequest.from_words(
+        folder, machines=MACHINE, inside="water", grid_mm=10.0, fraction_group=2
+    )
     prepared = prepare(options, SilentStages())
     assert prepared.plan.fractions == 5
     assert prepared.choices["fraction_group"] == 2
@@ -146,7 +148,7 @@ def test_the_chosen_fraction_group_is_calculated(folder: Path) -> None:
 
 def test_a_beam_left_out_is_in_notes_and_record(folder: Path) -> None:
     imaging_beam(folder)
-    options = CalcOptions(
+    options = DoseRequest.from_words(
         folder, machines=MACHINE, inside="water", grid_mm=10.0, without_beams=(9,)
     )
     prepared = prepare(options, SilentStages())
@@ -162,14 +164,14 @@ def test_a_number_of_fractions_that_the_plan_lacks_is_given(folder: Path) -> Non
     )
     words = {"machines": MACHINE, "inside": "water", "grid_mm": 10.0}
     with pytest.raises(InputError, match="--fractions N"):
-        prepare(CalcOptions(folder, **words), SilentStages())
-    prepared = prepare(CalcOptions(folder, fractions=7, **words), SilentStages())
+        prepare(DoseRequest.from_words(folder, **words), SilentStages())
+    prepared = prepare(DoseRequest.from_words(folder, fractions=7, **words), SilentStages())
     assert prepared.plan.fractions == 7
     assert any("7 as asked" in note for note in prepared.notes)
 
 
 def test_other_fractions_than_the_plan_says_are_refused(folder: Path) -> None:
-    options = CalcOptions(folder, machines=MACHINE, inside="water", fractions=7)
+    options = DoseRequest.from_words(folder, machines=MACHINE, inside="water", fractions=7)
     with pytest.raises(InputError, match=r"--fractions 7, but the plan says 30"):
         prepare(options, SilentStages())
 
@@ -193,13 +195,13 @@ def test_a_bolus_that_the_plan_names_is_named_by_the_option(folder: Path) -> Non
     change(folder / "RTPLAN.dcm", with_bolus(number))
     words = {"machines": MACHINE, "hu_curve": "generic-120kvp", "grid_mm": 10.0}
     with pytest.raises(InputError, match=rf"bolus ROI {number}, '{name}'; name it with --bolus"):
-        prepare(CalcOptions(folder, **words), SilentStages())
-    prepared = prepare(CalcOptions(folder, bolus=(name,), **words), SilentStages())
+        prepare(DoseRequest.from_words(folder, **words), SilentStages())
+    prepared = prepare(DoseRequest.from_words(folder, bolus=(name,), **words), SilentStages())
     assert prepared.phantom.bolus == (number,)
     assert prepared.plan.beams[0].bolus == (number,)
     change(folder / "RTPLAN.dcm", with_bolus(99))
     with pytest.raises(InputError, match=r"bolus ROI 99, which the structure set does not have"):
-        prepare(CalcOptions(folder, bolus=(name,), **words), SilentStages())
+        prepare(DoseRequest.from_words(folder, bolus=(name,), **words), SilentStages())
 
 
 def test_the_python_entry_chooses_as_well(folder: Path) -> None:
@@ -221,13 +223,13 @@ def test_the_python_entry_chooses_as_well(folder: Path) -> None:
 
 
 def test_choices_are_in_the_record_and_older_records_do_without() -> None:
-    calc = CalcOptions(
+    calc = DoseRequest.from_words(
         Path("p"), fraction_group=2, without_beams=(3, 4), structure_set_uid="1.2",
         ct_series_uid="1.3", position="FFS", fractions=9,
     )  # fmt: skip
-    whole = VerifyOptions((calc,), reference=Path("r.3ddose"), reference_unit="Gy")
+    whole = VerificationRequest((calc,), reference=Path("r.3ddose"), reference_unit="Gy")
     values = json.loads(json.dumps(whole.to_record()))
-    assert VerifyOptions.from_record(values) == whole
+    assert VerificationRequest.from_record(values) == whole
     for name in ("reference_unit", "reference_axes"):
         del values[name]
     for name in (
@@ -235,8 +237,8 @@ def test_choices_are_in_the_record_and_older_records_do_without() -> None:
         *("position", "fractions", "same_patient", "accept_missing_beams", "plane_spacing"),
     ):
         del values["calcs"][0][name]
-    older = VerifyOptions.from_record(values)
-    assert older.calcs[0] == CalcOptions(Path("p"))
+    older = VerificationRequest.from_record(values)
+    assert older.calcs[0] == DoseRequest.from_words(Path("p"))
     del values["calcs"][0]["grid_mm"]
     with pytest.raises(InputError, match="differ in grid_mm"):
-        VerifyOptions.from_record(values)
+        VerificationRequest.from_record(values)

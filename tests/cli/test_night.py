@@ -22,15 +22,15 @@ from dosecalc.workflow.batch.case_list import COLUMNS, CaseList, Column, Job, re
 from dosecalc.workflow.batch.night import LOCK, Night, refuse_early, run_night
 from dosecalc.workflow.batch.process import in_a_process
 from dosecalc.workflow.recorded import options_record
-from dosecalc.workflow.requests import CalcOptions
+from dosecalc.workflow.requests import DoseRequest
 
 WORDS = {0: "PASS", 1: "FAIL", 2: "REVIEW", 3: "REFUSED", 70: "CRASHED", 130: "INTERRUPTED"}
 LIST_COLUMNS = (*COLUMNS, Column("template", "--template", "file"))
 
 
-def asked(job: Job) -> CalcOptions:
+def asked(job: Job) -> DoseRequest:
     grid = dict(zip(job.words[::2], job.words[1::2], strict=True)).get("--grid")
-    return CalcOptions(path=job.folder, grid_mm=None if grid is None else float(grid))
+    return DoseRequest.from_words(path=job.folder, grid_mm=None if grid is None else float(grid))
 
 
 NIGHT = Night("verify", "verification.json", WORDS, ("gamma",), lambda *_: {"gamma": 98.5}, asked)

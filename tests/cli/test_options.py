@@ -11,7 +11,8 @@ from dosecalc.errors import InputError
 from dosecalc.model import Beam, ControlPoint, PatientPosition, Plan
 from dosecalc.patient.overrides import Override
 from dosecalc.workflow.machines import machines_for
-from dosecalc.workflow.requests import CalcOptions, parse_override
+from dosecalc.workflow.request_parts import parse_override
+from dosecalc.workflow.requests import DoseRequest
 
 
 def plan(*qualities: tuple[float, str]) -> Plan:
@@ -49,7 +50,7 @@ def test_overrides_of_another_form_are_refused(text):
 
 def test_an_override_said_twice_is_refused():
     with pytest.raises(InputError, match="twice"):
-        CalcOptions.from_words(path=Path("x"), overrides=("a=1.0", "a=1.1"))
+        DoseRequest.from_words(path=Path("x"), overrides=("a=1.0", "a=1.1"))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_an_override_said_twice_is_refused():
 )
 def test_options_that_contradict_are_refused(words, message):
     with pytest.raises(InputError, match=message):
-        CalcOptions(path=Path("x"), **words)
+        DoseRequest.from_words(path=Path("x"), **words)
 
 
 def test_what_says_more_goes_first():

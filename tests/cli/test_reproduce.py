@@ -25,7 +25,7 @@ from dosecalc.workflow.find_inputs import Found, find_inputs
 from dosecalc.workflow.progress import SilentStages
 from dosecalc.workflow.recorded import recorded_options
 from dosecalc.workflow.repeated import repeat_of_files, repeat_of_values
-from dosecalc.workflow.requests import CalcOptions, VerifyOptions
+from dosecalc.workflow.requests import DoseRequest, VerificationRequest
 from dosecalc.workflow.verify import verify_case
 from tests.cli.conftest import COARSE
 
@@ -358,7 +358,7 @@ def done_again(verified: Path, tmp_path_factory: pytest.TempPathFactory) -> Agai
     record = open_record(verified)
     found = find_inputs(record, recorded_options(record), None, place / "staging")
     (place / "new").mkdir()
-    assert isinstance(found.options, VerifyOptions)
+    assert isinstance(found.options, VerificationRequest)
     made = verify_case(found.options, place / "new", SilentStages())
     return found, open_record(place / "new"), made.verification
 
@@ -566,7 +566,7 @@ def test_a_killed_repetition_leaves_nothing(
 
 
 def test_options_survive_the_record() -> None:
-    calc = CalcOptions(
+    calc = DoseRequest.from_words(
         path=Path("p"),
         engine="monte-carlo",
         machines=("6X=a.json", "3=b"),
@@ -577,11 +577,11 @@ def test_options_survive_the_record() -> None:
         seed=3,
     )
     through = json.loads(to_json(calc.to_record()))
-    assert CalcOptions.from_record(through) == calc
-    whole = VerifyOptions((calc,), reference=Path("r.dcm"), template=Path("t.toml"))
-    assert VerifyOptions.from_record(json.loads(to_json(whole.to_record()))) == whole
+    assert DoseRequest.from_record(through) == calc
+    whole = VerificationRequest((calc,), reference=Path("r.dcm"), template=Path("t.toml"))
+    assert VerificationRequest.from_record(json.loads(to_json(whole.to_record()))) == whole
     with pytest.raises(InputError, match="colour"):
-        CalcOptions.from_record(through | {"colour": "red"})
+        DoseRequest.from_record(through | {"colour": "red"})
 
 
 def test_a_dose_of_one_voxel_off_is_seen(

@@ -11,7 +11,7 @@ from dosecalc.model import Contour, Structure, StructureSet
 from dosecalc.patient.overrides import Override
 from dosecalc.verification.checks.inputs import input_findings, unused_structures
 from dosecalc.workflow.examine import used_structures
-from dosecalc.workflow.requests import CalcOptions
+from dosecalc.workflow.requests import DoseRequest
 
 SQUARE = Contour(0.0, np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]))
 DRAWN = StructureSet(
@@ -38,12 +38,12 @@ DRAWN = StructureSet(
 def test_a_recorded_density_of_the_couch_is_used_or_said(
     words: dict[str, object], said: list[str]
 ) -> None:
-    options = CalcOptions(path=Path("case"), **words)  # type: ignore[arg-type]
+    options = DoseRequest.from_words(path=Path("case"), **words)  # type: ignore[arg-type]
     found = input_findings(
         DRAWN,
         None,
         used=used_structures(options, DRAWN),
-        recorded_used=options.recorded_densities,
+        recorded_used=options.phantom.recorded_densities,
     )
     assert len(found) == len(said)
     for one, start in zip(found, said, strict=True):

@@ -45,7 +45,7 @@ from dosecalc.planning.demo_patient import ThoraxPlan, write_thorax_patient
 from dosecalc.verification.inputs import beam_point, dose_at
 from dosecalc.workflow.prepare import prepare
 from dosecalc.workflow.progress import SilentStages
-from dosecalc.workflow.requests import CalcOptions
+from dosecalc.workflow.requests import DoseRequest
 
 __all__ = [
     "Patient",
@@ -265,7 +265,7 @@ def _with_dose(folder: Path, plan: Plan, words: dict[str, Any], *, fine_mm: floa
     """Prescribe what the plan gives, state it for each beam, and write plan and dose."""
     subject = import_folder(folder, incomplete_ok=True).subject
     write_plan(plan, folder / PLAN, subject=subject)
-    options = CalcOptions.from_words(path=folder, **(words | {"grid_mm": fine_mm}))
+    options = DoseRequest.from_words(path=folder, **(words | {"grid_mm": fine_mm}))
     ready = prepare(options, SilentStages())
     doses = {}
     for beam in ready.plan.beams:

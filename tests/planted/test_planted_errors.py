@@ -15,7 +15,7 @@ from dosecalc.errors import DosecalcError
 from dosecalc.messages.findings import Outcome
 from dosecalc.workflow.examine import examine
 from dosecalc.workflow.progress import SilentStages
-from dosecalc.workflow.requests import VerifyOptions
+from dosecalc.workflow.requests import VerificationRequest
 from tests.planted.errors import CLIPPED, DICOM_ERRORS, PLAN_ERRORS, Planted
 from tests.planted.patients import Patient
 from tests.planted.verifying import planted_in, spoken, verified
@@ -99,7 +99,7 @@ def test_stale_models_are_found(
     own.write_text(
         f'[[commissioned]]\nlinac = "generic-6mv"\nsha256 = "{digest}"\nvalid_until = {until}\n'
     )
-    options = VerifyOptions.from_words(path=thorax.folder, tolerances=own, **thorax.words)
+    options = VerificationRequest.from_words(path=thorax.folder, tolerances=own, **thorax.words)
     found = examine(options, SilentStages())[1]
     assert found.outcome == outcome
     assert {f.outcome for f in found.findings if f.rule == "machine model"} == {outcome}

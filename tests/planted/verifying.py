@@ -24,7 +24,7 @@ from dosecalc.workflow import examine as examining
 from dosecalc.workflow.examine import examine
 from dosecalc.workflow.prepare import Prepared
 from dosecalc.workflow.progress import SilentStages
-from dosecalc.workflow.requests import CalcOptions, VerifyOptions
+from dosecalc.workflow.requests import DoseRequest, VerificationRequest
 from tests.planted.errors import Planted
 from tests.planted.patients import Patient
 
@@ -37,7 +37,7 @@ def calculated_once() -> Iterator[None]:
     known: dict[bytes, object] = {}
     original = examining._calculated
 
-    def remembered(prepared: Prepared, options: CalcOptions, stages: SilentStages) -> object:
+    def remembered(prepared: Prepared, options: DoseRequest, stages: SilentStages) -> object:
         phantom, plan = prepared.phantom, prepared.plan
         given = (plan.beams, plan.position, plan.fractions, phantom.grid, _anywhere(options))
         digest = hashlib.sha256(pickle.dumps(given))
@@ -64,13 +64,13 @@ def calculated_once() -> Iterator[None]:
         yield
 
 
-def _anywhere(options: CalcOptions) -> CalcOptions:
+def _anywhere(options: DoseRequest) -> DoseRequest:
     """Leave out where the patient lies, which decides nothing."""
     return replace(options, path=Path("patient"))
 
 
 def verified(folder: Path, words: dict[str, object]) -> Verification:
-    return examine(VerifyOptions.from_words(path=folder, **words), SilentStages())[1]  # type: ignore[arg-type]
+    return examine(VerificationRequest.from_words(path=folder, **words), SilentStages())[1]  # type: ignore[arg-type]
 
 
 def evidence_of(patient: Patient) -> Evidence:

@@ -21,7 +21,7 @@ from dosecalc.verification.verification import Verification
 from dosecalc.workflow.engines import calculate_dose
 from dosecalc.workflow.prepare import prepare
 from dosecalc.workflow.progress import SilentStages
-from dosecalc.workflow.requests import CalcOptions, VerifyOptions
+from dosecalc.workflow.requests import DoseRequest, VerificationRequest
 from dosecalc.workflow.verify import Examination, examined
 
 __all__ = ["PatientChoices", "VerifiedPlan", "validate", "verify"]
@@ -208,7 +208,7 @@ def verify(
     given["without_beams"] = tuple(given.get("without_beams", ()))
     if given.get("config") is not None:
         given["config"] = Path(given["config"])
-    options = VerifyOptions.from_words(
+    options = VerificationRequest.from_words(
         engines=engines if isinstance(engines, str) else ",".join(engines),
         reference=_path(reference),
         template=_path(goals),
@@ -286,7 +286,7 @@ def _compared(
     uncertainty: float | None,
 ) -> Comparison:
     case = case_for(short, engine)
-    options = CalcOptions(
+    options = DoseRequest.from_words(
         path=Path(case.recipe),
         engine=engine,
         grid_mm=grid_mm,
@@ -295,7 +295,7 @@ def _compared(
     )
     prepared = prepare(options, SilentStages())
     start = time.perf_counter()
-    dose = calculate_dose(prepared, options, lambda *_: None)
+    dose = calculate_dose(prepared, options.engine, lambda *_: None)
     seconds, extract = time.perf_counter() - start, load_extract(case.name)
     cautions = tuple(dose.provenance.get("cautions", ()))
     return Comparison(case, extract, compare(dose, extract, case.tolerance), seconds, cautions)

@@ -43,9 +43,9 @@ def calc(as_json: bool, progress: bool, **options: Any) -> int:
     """
     from dosecalc.cli._show import Stages, show_outcome
     from dosecalc.workflow.calculate import calculate_into
-    from dosecalc.workflow.requests import CalcOptions
+    from dosecalc.workflow.requests import DoseRequest
 
-    request = CalcOptions.from_words(**options)
+    request = DoseRequest.from_words(**options)
     with Stages(shown=progress) as stages:
         outcome = calculate_into(request, stages)
     show_outcome(outcome, as_json=as_json)

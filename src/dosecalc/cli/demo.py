@@ -45,13 +45,13 @@ def demo(out: Path, noise: bool, grid_mm: float, force: bool, progress: bool, as
     from dosecalc.planning.demo_patient import write_thorax_patient
     from dosecalc.workflow.calculate import calculate
     from dosecalc.workflow.output import output_folder
-    from dosecalc.workflow.requests import CalcOptions
+    from dosecalc.workflow.requests import DoseRequest
 
     with Stages(shown=progress) as stages, output_folder(out, force=force) as place:
         with stages.stage("building the thorax and writing it as DICOM"):
             write_thorax_patient(place / "patient", noise_hu=_NOISE_HU if noise else 0.0)
         (place / "dose").mkdir()
-        options = CalcOptions(
+        options = DoseRequest.from_words(
             path=place / "patient",
             grid_mm=grid_mm,
             machines=("generic-6mv",),

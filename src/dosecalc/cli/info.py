@@ -31,9 +31,10 @@ def info(folder: Path | None, **choices: Any) -> None:
 def _case(folder: Path, choices: dict[str, Any]) -> list[tuple[str, str]]:
     from dosecalc.io.dicom import banner
     from dosecalc.workflow.prepare import read_case
-    from dosecalc.workflow.requests import CalcOptions
+    from dosecalc.workflow.request_parts import FolderRequest
 
-    case = read_case(CalcOptions(path=folder, **choices))
+    use_ct = choices.pop("inside") is None
+    case = read_case(folder, FolderRequest(**choices), use_ct=use_ct)
     return [(row.topic, row.sentence) for row in banner(case)]
 
 

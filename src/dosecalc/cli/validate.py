@@ -11,7 +11,7 @@ from dosecalc.cli._case_options import percent
 if TYPE_CHECKING:
     from dosecalc.cli._show import Stages
     from dosecalc.report.tables import Comparison
-    from dosecalc.workflow.requests import CalcOptions
+    from dosecalc.workflow.requests import DoseRequest
     from dosecalc.workflow.water_check import WaterCheck
 
 __all__ = ["validate"]
@@ -79,9 +79,9 @@ def validate(
     from pathlib import Path
 
     from dosecalc.cli._show import Stages
-    from dosecalc.workflow.requests import CalcOptions
+    from dosecalc.workflow.requests import DoseRequest
 
-    options = CalcOptions(
+    options = DoseRequest.from_words(
         path=Path("validate"),
         engine=engine,
         grid_mm=grid_mm,
@@ -112,7 +112,7 @@ def _chosen(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.upper() for name in names)) or known
 
 
-def _compare(short: str, options: CalcOptions, stages: Stages) -> Comparison:
+def _compare(short: str, options: DoseRequest, stages: Stages) -> Comparison:
     import time
     from dataclasses import replace
     from pathlib import Path
@@ -123,11 +123,11 @@ def _compare(short: str, options: CalcOptions, stages: Stages) -> Comparison:
     from dosecalc.workflow.engines import calculate_dose
     from dosecalc.workflow.prepare import prepare
 
-    case = case_for(short, options.engine)
+    case = case_for(short, options.engine.name)
     prepared = prepare(replace(options, path=Path(case.recipe)), stages)
     start = time.perf_counter()
     with stages.stage(f"calculating {case.name}") as advance:
-        dose = calculate_dose(prepared, options, advance)
+        dose = calculate_dose(prepared, options.engine, advance)
     seconds = time.perf_counter() - start
     extract = load_extract(case.name)
     cautions = tuple(dose.provenance.get("cautions", ()))
@@ -135,7 +135,7 @@ def _compare(short: str, options: CalcOptions, stages: Stages) -> Comparison:
 
 
 def _show(
-    done: list[Comparison], water: WaterCheck | None, options: CalcOptions, as_json: bool
+    done: list[Comparison], water: WaterCheck | None, options: DoseRequest, as_json: bool
 ) -> None:
     from dataclasses import asdict
 
@@ -143,7 +143,7 @@ def _show(
     from dosecalc.report.tables import agreement_table
     from dosecalc.workflow.engines import engine_settings
 
-    settings = asdict(engine_settings(options))
+    settings = asdict(engine_settings(options.engine))
     if as_json:
         cases = [
             {
@@ -158,7 +158,11 @@ def _show(
             }
             for one in done
         ]
-        record = {"engine": options.engine, "grid_mm": options.grid_mm, "settings": settings}
+        record = {
+            "engine": options.engine.name,
+            "grid_mm": options.phantom.grid_mm,
+            "settings": settings,
+        }
         through_ct = None if water is None else asdict(water) | {"within": water.within}
         say_json({**record, "cases": cases, "ct_water": through_ct})
         return
@@ -174,4 +178,4 @@ def _show(
     for one in done:
         for caution in one.cautions:
             say(f"- {one.case.name}: {caution}")
-    say(f"Calculated with the engine {options.engine}, {settings}")
+    say(f"Calculated with the engine {options.engine.name}, {settings}")

@@ -57,10 +57,10 @@ def verify(as_json: bool, progress: bool, **options: Any) -> int:
     signs (dosecalc sign).
     """
     from dosecalc.cli._show import Stages, show_verification
-    from dosecalc.workflow.requests import VerifyOptions
+    from dosecalc.workflow.requests import VerificationRequest
     from dosecalc.workflow.verify import verify_into
 
-    request = VerifyOptions.from_words(**options)
+    request = VerificationRequest.from_words(**options)
     with Stages(shown=progress) as stages:
         outcome = verify_into(request, stages)
     show_verification(outcome, as_json=as_json)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dosecalc.records.record_file import RecordFile
     from dosecalc.workflow.batch.case_list import CaseList, Job
     from dosecalc.workflow.batch.night import Row, Watcher
-    from dosecalc.workflow.requests import VerifyOptions
+    from dosecalc.workflow.requests import VerificationRequest
 
 __all__ = ["read_cases", "run_list", "verify_list"]
 
@@ -145,10 +145,10 @@ def _tell(line: str) -> None:
     say(line, err=True)
 
 
-def _asked(job: Job) -> VerifyOptions:
+def _asked(job: Job) -> VerificationRequest:
     """Read the words as the command itself will."""
     from dosecalc.errors import InputError
-    from dosecalc.workflow.requests import VerifyOptions
+    from dosecalc.workflow.requests import VerificationRequest
 
     try:
         words = verify.make_context("verify", [str(job.folder), *job.words]).params
@@ -156,7 +156,7 @@ def _asked(job: Job) -> VerifyOptions:
         raise InputError(error.format_message()) from None
     for name in ("progress", "as_json"):
         words.pop(name)
-    return VerifyOptions.from_words(**words)
+    return VerificationRequest.from_words(**words)
 
 
 def _figures(job: Job, record: RecordFile) -> Row:
@@ -201,7 +201,7 @@ def _shortened(sentences: Iterable[str]) -> str:
     return text
 
 
-def _look(job: Job) -> VerifyOptions:
+def _look(job: Job) -> VerificationRequest:
     """Load what the options name, which is quick."""
     from dosecalc.data.hu_curves import load_hu_curve
     from dosecalc.data.machines import load_machine
@@ -212,13 +212,13 @@ def _look(job: Job) -> VerifyOptions:
 
     options = _asked(job)
     for one in options.calcs:
-        engine_settings(one)
+        engine_settings(one.engine)
     options_record(options, job.folder)
     calc = options.calcs[0]
     for word in calc.machines:
         load_machine(word.partition("=")[2] or word)
-    if calc.hu_curve is not None:
-        load_hu_curve(calc.hu_curve)
+    if calc.phantom.hu_curve is not None:
+        load_hu_curve(calc.phantom.hu_curve)
     if options.template is not None:
         load_template(options.template)
     load_tolerances(options.tolerances)
@@ -239,7 +239,7 @@ def _read(job: Job) -> None:
             prepared.case,
             prepared.plan,
             options.reference,
-            same_patient=options.calcs[0].same_patient,
+            same_patient=options.calcs[0].folder.same_patient,
             reading=options.reading,
         )
         if found.dose is None:

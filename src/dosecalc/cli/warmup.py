@@ -28,7 +28,8 @@ def warmup(progress: bool) -> int:
     from dosecalc.planning.demo_patient import ThoraxPlan, write_thorax_patient
     from dosecalc.planning.warm import calculate_as_scripts, compare_as_scripts, plan_as_scripts
     from dosecalc.workflow.calculate import calculate
-    from dosecalc.workflow.requests import CalcOptions, VerifyOptions
+    from dosecalc.workflow.request_parts import EngineRequest
+    from dosecalc.workflow.requests import DoseRequest, VerificationRequest
     from dosecalc.workflow.verify import verify_case
 
     start = time.perf_counter()
@@ -36,20 +37,20 @@ def warmup(progress: bool) -> int:
     with Stages(shown=progress) as stages, tempfile.TemporaryDirectory() as name:
         place = Path(name)
         write_thorax_patient(place / "patient", wanted=one_field)
-        patient = CalcOptions(
+        patient = DoseRequest.from_words(
             path=place / "patient",
             grid_mm=_COARSE_MM,
             machines=("generic-6mv",),
             hu_curve="generic-120kvp",
         )
-        recipe = CalcOptions(path=Path("oblique-surface-6mv-10x10"), grid_mm=_COARSE_MM)
-        monte_carlo = replace(recipe, engine="monte-carlo", histories=20)
-        pencil = replace(recipe, engine="pencil-beam")
+        recipe = DoseRequest.from_words(path=Path("oblique-surface-6mv-10x10"), grid_mm=_COARSE_MM)
+        monte_carlo = replace(recipe, engine=EngineRequest("monte-carlo", histories=20))
+        pencil = replace(recipe, engine=EngineRequest("pencil-beam"))
         for number, options in enumerate((patient, recipe, pencil, monte_carlo)):
             folder = place / f"out{number}"
             folder.mkdir()
             calculate(options, folder, stages)
-        checked = VerifyOptions((patient,), reference=place / "out0" / "RTDOSE.dcm")
+        checked = VerificationRequest((patient,), reference=place / "out0" / "RTDOSE.dcm")
         (place / "verification").mkdir()
         verify_case(checked, place / "verification", stages)
         with stages.stage("planning, as scripts do"):

@@ -19,7 +19,7 @@ from dosecalc.patient.coverage import volume_fraction
 from dosecalc.patient.dose_grid import dose_grid
 from dosecalc.patient.overrides import as_override
 from dosecalc.patient.phantom import phantom_from_ct
-from dosecalc.workflow.requests import CalcOptions
+from dosecalc.workflow.requests import DoseRequest
 
 __all__ = ["FolderChoices", "PlanningCase", "open_case"]
 
@@ -55,7 +55,7 @@ class PlanningCase:
     machine : Machine
     choices : mapping
         What was decided on opening.
-    request : CalcOptions
+    request : DoseRequest
         The same as ``dosecalc calc`` would be asked for, for the record.
     """
 
@@ -65,7 +65,7 @@ class PlanningCase:
     phantom: Phantom
     machine: Machine
     choices: Mapping[str, Any]
-    request: CalcOptions
+    request: DoseRequest
 
     def __getitem__(self, name: str) -> Structure:
         """Return a structure by its name."""
@@ -156,7 +156,7 @@ def open_case(
         "bolus": list(bolus),
         "choices": {name: getattr(value, "value", value) for name, value in choices.items()},
     }
-    request = CalcOptions(
+    request = DoseRequest.from_words(
         path=Path(folder),
         grid_mm=grid_mm,
         machines=(machine,),

@@ -22,7 +22,8 @@ from dosecalc.workflow.output import output_folder
 from dosecalc.workflow.prepare import Prepared, prepare
 from dosecalc.workflow.progress import SilentStages
 from dosecalc.workflow.recorded import options_record
-from dosecalc.workflow.requests import CalcOptions
+from dosecalc.workflow.request_parts import EngineRequest
+from dosecalc.workflow.requests import DoseRequest
 
 __all__ = ["save"]
 
@@ -103,23 +104,21 @@ def _copy_inputs(case: PlanningCase, place: Path) -> None:
         shutil.copyfile(case.source.folder / one.name, place / one.name)
 
 
-def _options(case: PlanningCase, planned: PlanDose, plan_uid: str) -> CalcOptions:
+def _options(case: PlanningCase, planned: PlanDose, plan_uid: str) -> DoseRequest:
     """Return what ``dosecalc calc`` would have been asked, for the dose that the script has."""
     settings = {} if planned.settings is None else settings_record(planned.settings)
+    dose_to = str(settings.pop("dose_to", "medium"))
     return replace(
         case.request,
-        engine=planned.engine,
-        dose_to=str(settings.pop("dose_to", "medium")),
-        plan_uid=plan_uid,
-        beams_apart=True,
-        settings=settings,
+        folder=replace(case.request.folder, plan_uid=plan_uid),
+        engine=EngineRequest(planned.engine, dose_to=dose_to, beams_apart=True, settings=settings),
     )
 
 
 def _write(
     case: PlanningCase,
     planned: PlanDose,
-    options: CalcOptions,
+    options: DoseRequest,
     read: Path,
     new: Path,
     place: Path,

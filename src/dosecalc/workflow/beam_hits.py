@@ -17,7 +17,7 @@ from dosecalc.verification.checks.beam_geometry import (
 )
 from dosecalc.verification.rows import kind_of
 from dosecalc.workflow.prepare import Prepared
-from dosecalc.workflow.requests import CalcOptions
+from dosecalc.workflow.requests import DoseRequest
 
 __all__ = ["ACCEPT", "hits_of", "refuse_low", "refuse_missing"]
 
@@ -25,12 +25,12 @@ ACCEPT = "--accept-missing-beams"
 _KINDS_APART = ("SUPPORT", "FIXATION")
 
 
-def hits_of(prepared: Prepared, options: CalcOptions) -> tuple[BeamHit, ...]:
+def hits_of(prepared: Prepared, options: DoseRequest) -> tuple[BeamHit, ...]:
     """Tell of every beam what it meets."""
     case, phantom = prepared.case, prepared.phantom
     drawn = () if case is None or case.structures is None else tuple(case.structures)
     drawn = tuple(one for one in drawn if not one.is_empty)
-    apart = [s for s in drawn if s.name in options.couch or s.kind in _KINDS_APART]
+    apart = [s for s in drawn if s.name in options.phantom.couch or s.kind in _KINDS_APART]
     return beam_hits(
         prepared.plan,
         prepared.machines,
@@ -41,16 +41,16 @@ def hits_of(prepared: Prepared, options: CalcOptions) -> tuple[BeamHit, ...]:
     )
 
 
-def _body(drawn: Sequence[Structure], options: CalcOptions) -> Structure | None:
-    if options.body == "none":
+def _body(drawn: Sequence[Structure], options: DoseRequest) -> Structure | None:
+    if options.phantom.body == "none":
         return None
-    named = [s for s in drawn if s.name == options.body]
+    named = [s for s in drawn if s.name == options.phantom.body]
     found = named or [s for s in drawn if s.kind == "EXTERNAL"]
     return found[0] if len(found) == 1 else None
 
 
 def refuse_missing(
-    prepared: Prepared, options: CalcOptions, hits: Sequence[BeamHit]
+    prepared: Prepared, options: DoseRequest, hits: Sequence[BeamHit]
 ) -> tuple[str, ...]:
     """Refuse beams that do not meet the patient; return what else is to be said of beams.
 
@@ -70,7 +70,7 @@ def refuse_missing(
 
 
 def refuse_low(
-    prepared: Prepared, options: CalcOptions, hits: Sequence[BeamHit], dose: Dose
+    prepared: Prepared, options: DoseRequest, hits: Sequence[BeamHit], dose: Dose
 ) -> tuple[str, ...]:
     """Refuse a dose of one fraction that is far below what the MU would give.
 

@@ -31,7 +31,7 @@ from dosecalc.workflow.output import check_output, output_folder, refuse_over_in
 from dosecalc.workflow.prepare import Prepared, prepare
 from dosecalc.workflow.progress import Stages
 from dosecalc.workflow.recorded import options_record
-from dosecalc.workflow.requests import CalcOptions
+from dosecalc.workflow.requests import DoseRequest
 
 __all__ = ["Outcome", "calculate", "calculate_into", "write_calculated"]
 
@@ -48,7 +48,7 @@ class Outcome:
     folder: Path
 
 
-def calculate_into(options: CalcOptions, stages: Stages) -> Outcome:
+def calculate_into(options: DoseRequest, stages: Stages) -> Outcome:
     """Calculate and put everything into the folder the options name, completely or not at all.
 
     Raises
@@ -56,18 +56,18 @@ def calculate_into(options: CalcOptions, stages: Stages) -> Outcome:
     DosecalcError
         The input is refused, or the output folder cannot be written.
     """
-    out = options.out or Path(f"{options.path.resolve().stem}-dose")
-    refuse_over_inputs(out, options.path, (*options.machines, options.hu_curve))
-    check_output(out, force=options.force)
-    with output_folder(out, force=options.force) as temporary:
+    out = options.output.out or Path(f"{options.path.resolve().stem}-dose")
+    refuse_over_inputs(out, options.path, (*options.machines, options.phantom.hu_curve))
+    check_output(out, force=options.output.force)
+    with output_folder(out, force=options.output.force) as temporary:
         outcome = calculate(options, temporary, stages)
     return replace(outcome, folder=out)
 
 
-def calculate(options: CalcOptions, folder: Path, stages: Stages) -> Outcome:
+def calculate(options: DoseRequest, folder: Path, stages: Stages) -> Outcome:
     """Calculate and write dose, picture and record into a folder that is there."""
     # Settings that cannot be are refused before the case is read.
-    engine_settings(options)
+    engine_settings(options.engine)
     asked = options_record(options, folder)
     prepared = prepare(options, stages)
     hits = hits_of(prepared, options)
@@ -80,7 +80,7 @@ def calculate(options: CalcOptions, folder: Path, stages: Stages) -> Outcome:
 
 def write_calculated(
     prepared: Prepared,
-    options: CalcOptions,
+    options: DoseRequest,
     dose: Dose,
     folder: Path,
     stages: Stages,
@@ -95,7 +95,7 @@ def write_calculated(
     ----------
     prepared : Prepared
         What it was calculated on.
-    options : CalcOptions
+    options : DoseRequest
     dose : Dose
         Of what is written: one fraction, or the whole plan.
     folder : Path
@@ -109,7 +109,7 @@ def write_calculated(
     """
     case, said = prepared.case, tuple(notes)
     if case is not None:
-        said += unused_structures(case.structures, options.named_structures)
+        said += unused_structures(case.structures, options.phantom.named_structures)
     with stages.stage("histograms of the structures"):
         result = evaluate(
             prepared.label,
@@ -138,12 +138,12 @@ def write_calculated(
     return Outcome(prepared.facts, result, record, folder)
 
 
-def _fraction(prepared: Prepared, options: CalcOptions, stages: Stages) -> Dose:
+def _fraction(prepared: Prepared, options: DoseRequest, stages: Stages) -> Dose:
     with stages.stage("calculating the dose") as advance:
-        return calculate_dose(prepared, options, advance)
+        return calculate_dose(prepared, options.engine, advance)
 
 
-def _dose(prepared: Prepared, options: CalcOptions, dose: Dose) -> Dose:
+def _dose(prepared: Prepared, options: DoseRequest, dose: Dose) -> Dose:
     """Bring the dose of a fraction to what was asked for."""
     if dose.unit != "Gy" or options.per_fraction:
         return dose

@@ -14,7 +14,7 @@ from dosecalc.errors import InputError
 from dosecalc.model import Dose
 from dosecalc.workflow.prepare import Prepared
 from dosecalc.workflow.progress import Advance
-from dosecalc.workflow.requests import CalcOptions
+from dosecalc.workflow.request_parts import EngineRequest
 
 __all__ = [
     "COMPUTE",
@@ -35,27 +35,27 @@ COMPUTE: dict[str, Callable[..., Dose]] = {
 """What calculates, by the name of the engine."""
 
 
-def engine_settings(options: CalcOptions) -> Settings:
-    """Return the engine's settings: its own defaults but for what the options say.
+def engine_settings(request: EngineRequest) -> Settings:
+    """Return the engine's settings: its own defaults but for what the request says.
 
     Raises
     ------
     InputError
         A setting is not one of the engine, or has a value that cannot be.
     """
-    return _with_others(_named_settings(options), options.settings)
+    return _with_others(_named_settings(request), request.settings)
 
 
-def _named_settings(options: CalcOptions) -> Settings:
-    if options.engine == "monte-carlo":
-        settings = MonteCarlo(dose_to=options.dose_to, histories=options.histories)
-        if options.uncertainty is not None:
-            settings = replace(settings, uncertainty=options.uncertainty)
-        return settings if options.seed is None else replace(settings, seed=options.seed)
-    if options.engine == "pencil-beam":
-        return PencilBeam(dose_to=options.dose_to)
-    plain = CollapsedCone(dose_to=options.dose_to)
-    return plain if options.directions is None else replace(plain, directions=options.directions)
+def _named_settings(request: EngineRequest) -> Settings:
+    if request.name == "monte-carlo":
+        settings = MonteCarlo(dose_to=request.dose_to, histories=request.histories)
+        if request.uncertainty is not None:
+            settings = replace(settings, uncertainty=request.uncertainty)
+        return settings if request.seed is None else replace(settings, seed=request.seed)
+    if request.name == "pencil-beam":
+        return PencilBeam(dose_to=request.dose_to)
+    plain = CollapsedCone(dose_to=request.dose_to)
+    return plain if request.directions is None else replace(plain, directions=request.directions)
 
 
 def _with_others(settings: Settings, others: Mapping[str, Any]) -> Settings:
@@ -73,11 +73,11 @@ def settings_record(settings: Settings) -> dict[str, Any]:
     return {n: v for n, v in given.items() if n not in plain or plain[n] != v}
 
 
-def calculate_dose(prepared: Prepared, options: CalcOptions, advance: Advance) -> Dose:
-    """Dose of one fraction by the engine that the options name."""
-    settings, compute = engine_settings(options), COMPUTE[options.engine]
+def calculate_dose(prepared: Prepared, request: EngineRequest, advance: Advance) -> Dose:
+    """Dose of one fraction by the engine that the request names."""
+    settings, compute = engine_settings(request), COMPUTE[request.name]
     plan = prepared.plan
-    if not options.beams_apart:
+    if not request.beams_apart:
         return compute(prepared.phantom, plan, prepared.machines, settings, advance)
     doses = {}
     for n, beam in enumerate(plan.beams):

@@ -23,7 +23,8 @@ from dosecalc.workflow.engines import calculate_dose, engine_settings
 from dosecalc.workflow.prepare import Prepared, prepare
 from dosecalc.workflow.progress import Stages
 from dosecalc.workflow.reference import find_reference
-from dosecalc.workflow.requests import OF_ENGINE, CalcOptions, VerifyOptions
+from dosecalc.workflow.request_parts import EngineRequest
+from dosecalc.workflow.requests import DoseRequest, VerificationRequest
 
 __all__ = ["examine", "used_structures"]
 
@@ -34,7 +35,7 @@ _OF_BEAMS = "collapsed-cone"
 
 
 def examine(
-    options: VerifyOptions, stages: Stages
+    options: VerificationRequest, stages: Stages
 ) -> tuple[Prepared, Verification, dict[str, Any]]:
     """Read, calculate and judge.
 
@@ -50,7 +51,7 @@ def examine(
     """
     for one in options.calcs:
         # Settings that cannot be are refused before the case is read.
-        engine_settings(one)
+        engine_settings(one.engine)
     tolerances = load_tolerances(options.tolerances)
     template = None if options.template is None else load_template(options.template)
     calc = options.calcs[0]
@@ -63,11 +64,11 @@ def examine(
         case,
         prepared.plan,
         options.reference,
-        same_patient=calc.same_patient,
+        same_patient=calc.folder.same_patient,
         reading=options.reading,
     )
     calculated, beam_doses = _calculated(prepared, calc, stages)
-    beams_by = calc.engine
+    beams_by = calc.engine.name
     if not beam_doses:
         beams_by = _OF_BEAMS
         beam_doses = _calculated(prepared, _as(calc, _OF_BEAMS), stages)[1]
@@ -83,14 +84,14 @@ def examine(
         beam_parts=_parts(prepared, calc, stages),
         reference=reference.dose,
         reference_beams=reference.beams,
-        others={o.engine: _calculated(prepared, o, stages)[0] for o in options.calcs[1:]},
+        others={o.engine.name: _calculated(prepared, o, stages)[0] for o in options.calcs[1:]},
         curve=prepared.curve,
         today=options.on,
         used_structures=used_structures(calc, case.structures),
         beside=_beside(calc),
-        apart=(*calc.couch, *calc.bolus),
-        recorded_used=calc.recorded_densities,
-        filled_with=calc.inside,
+        apart=(*calc.phantom.couch, *calc.phantom.bolus),
+        recorded_used=calc.phantom.recorded_densities,
+        filled_with=calc.phantom.inside,
         shared_inputs=(*_shared_inputs(calc), *reference.shared),
         reference_findings=(
             *doubt_findings(case.doubts),
@@ -106,7 +107,7 @@ def examine(
         "tolerances": _named(tolerances),
         "template": None if template is None else _named(template),
         "reference": reference.chosen,
-        "engines": [one.engine for one in options.calcs],
+        "engines": [one.engine.name for one in options.calcs],
     }
     return prepared, verification, dict(prepared.choices) | chosen
 
@@ -128,13 +129,13 @@ def _named(file: Tolerances | Template) -> dict[str, str]:
 
 
 def _calculated(
-    prepared: Prepared, options: CalcOptions, stages: Stages
+    prepared: Prepared, options: DoseRequest, stages: Stages
 ) -> tuple[Dose, dict[int, Dose]]:
     """Dose of the whole plan, and of each beam, one fraction."""
     plan = prepared.plan
-    with stages.stage(f"calculating the dose, {options.engine}") as advance:
-        if options.engine == "monte-carlo":
-            dose = calculate_dose(prepared, options, advance)
+    with stages.stage(f"calculating the dose, {options.engine.name}") as advance:
+        if options.engine.name == "monte-carlo":
+            dose = calculate_dose(prepared, options.engine, advance)
             # The uncertainty asked for is that of the sum; single beams take another engine.
             return _of_course(dose), {}
         doses = {}
@@ -144,7 +145,7 @@ def _calculated(
             def tell(what: str, done: int, of: int, n: int = n) -> None:
                 advance(what, n * of + done, len(plan.beams) * of)
 
-            doses[beam.number] = calculate_dose(alone, options, tell)
+            doses[beam.number] = calculate_dose(alone, options.engine, tell)
     return _of_course(Dose.sum_of(doses.values(), names=list(doses))), doses
 
 
@@ -154,7 +155,7 @@ def _of_course(dose: Dose) -> Dose:
 
 
 def _parts(
-    prepared: Prepared, options: CalcOptions, stages: Stages
+    prepared: Prepared, options: DoseRequest, stages: Stages
 ) -> dict[int, tuple[tuple[Beam, Dose], ...]]:
     """Short arcs of the beams that turn, with their doses by the pencil beam.
 
@@ -174,7 +175,7 @@ def _parts(
             for n, part in enumerate(parts):
                 alone = replace(prepared, plan=replace(prepared.plan, beams=(part,)))
                 try:
-                    pairs.append((part, calculate_dose(alone, fast, lambda *_: None)))
+                    pairs.append((part, calculate_dose(alone, fast.engine, lambda *_: None)))
                 except OutsideValidityError:
                     return found
                 advance(part.name, n + 1, len(parts))
@@ -182,13 +183,12 @@ def _parts(
     return found
 
 
-def _as(options: CalcOptions, engine: str) -> CalcOptions:
+def _as(options: DoseRequest, engine: str) -> DoseRequest:
     """Return the same options for another engine, with its own settings at their defaults."""
-    own: dict[str, Any] = {word: None for known in OF_ENGINE.values() for word in known}
-    return replace(options, engine=engine, **own)
+    return replace(options, engine=EngineRequest(engine, dose_to=options.engine.dose_to))
 
 
-def _of_choices(plan: Plan, stated: Plan | None, options: CalcOptions) -> tuple[Finding, ...]:
+def _of_choices(plan: Plan, stated: Plan | None, options: DoseRequest) -> tuple[Finding, ...]:
     """Find what is calculated otherwise than the plan says because an option says so."""
     found = []
     for one in plan.left_out:
@@ -198,19 +198,21 @@ def _of_choices(plan: Plan, stated: Plan | None, options: CalcOptions) -> tuple[
             mu=None if one.mu is None else Message.of("beam.mu", mu=one.mu),
         )
         found.append(Finding("beams", Outcome.REVIEW, message))
-    if options.fractions is not None and stated is not None and stated.fractions is None:
-        message = Message.of("prescription.fractions_as_given", fractions=options.fractions)
+    fractions = options.folder.fractions
+    if fractions is not None and stated is not None and stated.fractions is None:
+        message = Message.of("prescription.fractions_as_given", fractions=fractions)
         found.append(Finding("prescription", Outcome.REVIEW, message))
     return tuple(found)
 
 
-def _of_another(engine: str, options: CalcOptions) -> tuple[str, ...]:
-    if engine == options.engine:
+def _of_another(engine: str, options: DoseRequest) -> tuple[str, ...]:
+    asked = options.engine.name
+    if engine == asked:
         return ()
-    return (f"doses of single beams are those of {engine}; {options.engine} calculated their sum",)
+    return (f"doses of single beams are those of {engine}; {asked} calculated their sum",)
 
 
-def used_structures(options: CalcOptions, structures: StructureSet | None) -> tuple[str, ...]:
+def used_structures(options: DoseRequest, structures: StructureSet | None) -> tuple[str, ...]:
     """Names of structures that shaped the phantom as asked.
 
     A couch or bolus that has the density of the CT although the planning system recorded another
@@ -220,28 +222,28 @@ def used_structures(options: CalcOptions, structures: StructureSet | None) -> tu
         one.name
         for one in structures or ()
         if one.density is not None
-        and not options.recorded_densities
-        and one.name not in options.overrides
+        and not options.phantom.recorded_densities
+        and one.name not in options.phantom.overrides
     }
-    extra = {*options.couch, *options.bolus} & ignored
-    return tuple(name for name in options.named_structures if name not in extra)
+    extra = {*options.phantom.couch, *options.phantom.bolus} & ignored
+    return tuple(name for name in options.phantom.named_structures if name not in extra)
 
 
-def _beside(options: CalcOptions) -> tuple[str, ...]:
+def _beside(options: DoseRequest) -> tuple[str, ...]:
     """Names of the structures that are body, couch or bolus."""
-    body = () if options.body in (None, "none") else (str(options.body),)
-    return (*body, *options.couch, *options.bolus)
+    body = () if options.phantom.body in (None, "none") else (str(options.phantom.body),)
+    return (*body, *options.phantom.couch, *options.phantom.bolus)
 
 
-def _shared_inputs(options: CalcOptions) -> tuple[str, ...]:
+def _shared_inputs(options: DoseRequest) -> tuple[str, ...]:
     """List what was taken from the planning system: an error in it is in both doses."""
     shared = [
         "the CT and its frame of reference",
         "the plan's beams, MU and control points",
         "the contours, among them the body's outline",
     ]
-    if options.recorded_densities:
+    if options.phantom.recorded_densities:
         shared.append("densities that the planning system recorded with the structures")
-    if options.inside is not None:
-        shared[0] = f"no CT was used: the body is {options.inside} throughout"
+    if options.phantom.inside is not None:
+        shared[0] = f"no CT was used: the body is {options.phantom.inside} throughout"
     return tuple(shared)

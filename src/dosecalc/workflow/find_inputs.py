@@ -15,7 +15,7 @@ from dosecalc.errors import InputError
 from dosecalc.records.record import file_sha256
 from dosecalc.records.record_file import RecordFile
 from dosecalc.workflow.recorded import NamedFile, Recorded, places
-from dosecalc.workflow.requests import CalcOptions, VerifyOptions, is_recipe
+from dosecalc.workflow.requests import DoseRequest, VerificationRequest, is_recipe
 
 __all__ = ["Found", "find_inputs", "unchanged"]
 
@@ -30,7 +30,7 @@ class Found:
     `absent` names files that were seen and not used and are not there any more.
     """
 
-    options: CalcOptions | VerifyOptions
+    options: DoseRequest | VerificationRequest
     where: Path
     notes: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class Found:
     def folder(self) -> Path:
         """Patient folder or recipe that is read: the copies, where files were copied."""
         one = self.options
-        return one.calcs[0].path if isinstance(one, VerifyOptions) else one.path
+        return one.calcs[0].path if isinstance(one, VerificationRequest) else one.path
 
 
 class _Folder:
@@ -106,7 +106,7 @@ def _recipe(record: RecordFile, recorded: Recorded, given: _Folder | None) -> Fo
         beside = place.parent / os.path.relpath(one.place["absolute"], home)
         if not beside.is_file() or file_sha256(beside) != one.sha256:
             raise InputError(f"{place} names the machine {beside}, {_fault(one, [beside])}")
-    if isinstance(recorded.options, VerifyOptions):
+    if isinstance(recorded.options, VerificationRequest):
         raise InputError(f"{place} is a recipe: only a patient's plan is verified")
     return Found(replace(recorded.options, path=place), place)
 
@@ -210,13 +210,13 @@ def _staged(files: Mapping[str, Path], staging: Path) -> dict[str, Path]:
 
 
 def _renamed(
-    options: CalcOptions | VerifyOptions,
+    options: DoseRequest | VerificationRequest,
     folder: Path,
     files: Mapping[str, Path],
     record: RecordFile,
-) -> CalcOptions | VerifyOptions:
+) -> DoseRequest | VerificationRequest:
     """Name the files by where they are now."""
-    if isinstance(options, CalcOptions):
+    if isinstance(options, DoseRequest):
         return _renamed_calc(options, folder, files, record)
 
     def now(path: Path | None) -> Path | None:
@@ -232,19 +232,20 @@ def _renamed(
 
 
 def _renamed_calc(
-    options: CalcOptions, folder: Path, files: Mapping[str, Path], record: RecordFile
-) -> CalcOptions:
+    options: DoseRequest, folder: Path, files: Mapping[str, Path], record: RecordFile
+) -> DoseRequest:
     machines = []
     for word in options.machines:
         key, equals, name = word.rpartition("=")
         machines.append(f"{key}{equals}{files.get(str(Path(name.strip())), name)}")
-    curve = options.hu_curve
-    if options.config is not None:
+    curve = options.phantom.hu_curve
+    if options.phantom.config is not None:
         # The curve that the configuration led to, by its contents: it says where by its own place.
         curve = _curve(record.run["choices"]["hu_curve"]["sha256"], files)
     elif curve is not None:
         curve = str(files.get(str(Path(curve)), curve))
-    return replace(options, path=folder, machines=tuple(machines), hu_curve=curve, config=None)
+    phantom = replace(options.phantom, hu_curve=curve, config=None)
+    return replace(options, path=folder, machines=tuple(machines), phantom=phantom)
 
 
 def _curve(sha256: str, files: Mapping[str, Path]) -> str:

@@ -29,9 +29,10 @@ from dosecalc.patient.recipe import Recipe, build_case, list_recipes, load_recip
 from dosecalc.records.record import file_sha256
 from dosecalc.workflow.machines import machines_for
 from dosecalc.workflow.progress import Stages
-from dosecalc.workflow.requests import CalcOptions, is_recipe
+from dosecalc.workflow.request_parts import FolderRequest, PhantomRequest
+from dosecalc.workflow.requests import DoseRequest, is_recipe
 
-__all__ = ["Prepared", "prepare", "read_case"]
+__all__ = ["Prepared", "patient_phantom", "prepare", "read_case"]
 
 _GRID_MM = 2.5
 
@@ -71,7 +72,7 @@ class Prepared:
     curve: HuCurve | None = None
 
 
-def prepare(options: CalcOptions, stages: Stages) -> Prepared:
+def prepare(options: DoseRequest, stages: Stages) -> Prepared:
     """Read what `options.path` names and make the phantom.
 
     Raises
@@ -89,13 +90,13 @@ def prepare(options: CalcOptions, stages: Stages) -> Prepared:
     return _prepare_patient(options, stages)
 
 
-def _prepare_recipe(options: CalcOptions, stages: Stages) -> Prepared:
+def _prepare_recipe(options: DoseRequest, stages: Stages) -> Prepared:
     options.refuse_patient_options()
     with stages.stage("building the phantom"):
         text = str(options.path)
         recipe = load_recipe(options.path if text.endswith(".toml") else text)
-        if options.grid_mm is not None:
-            recipe = replace(recipe, grid=_respaced(recipe.grid, options.grid_mm))
+        if options.phantom.grid_mm is not None:
+            recipe = replace(recipe, grid=_respaced(recipe.grid, options.phantom.grid_mm))
         phantom, plan, machine = build_case(recipe)
     return Prepared(
         label=recipe.name,
@@ -104,7 +105,7 @@ def _prepare_recipe(options: CalcOptions, stages: Stages) -> Prepared:
         machines={beam.number: machine for beam in plan.beams},
         case=None,
         inputs=({"name": text, "kind": "recipe", "sha256": recipe.sha256, "used": True},),
-        choices={"grid_mm": options.grid_mm, "machines": {"all": machine.name}},
+        choices={"grid_mm": options.phantom.grid_mm, "machines": {"all": machine.name}},
         facts=_recipe_facts(recipe, plan),
         notes=(*phantom.notes, *_machine_notes(plan, {b.number: machine for b in plan.beams})),
     )
@@ -125,16 +126,17 @@ def _recipe_facts(recipe: Recipe, plan: Plan) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _prepare_patient(options: CalcOptions, stages: Stages) -> Prepared:
+def _prepare_patient(options: DoseRequest, stages: Stages) -> Prepared:
+    asked, folder = options.phantom, options.folder
     with stages.stage("reading and sorting the patient folder"):
-        case = read_case(options)
+        case = read_case(options.path, folder, use_ct=asked.inside is None)
     plan = _plan_of(case, options)
     machines = machines_for(plan, options.machines)
     # Refuses models that do not fit the plan, before anything is calculated.
     assumed = _machine_notes(plan, machines)
     words = "turning CT numbers and structures into densities and materials"
     with stages.stage(words), _of_folder(case.folder):
-        phantom, curve = _patient_phantom(case, options)
+        phantom, curve = patient_phantom(case, asked)
     rows = [(row.topic, row.sentence) for row in banner(replace(case, plan=plan))]
     notes = tuple(sentence for topic, sentence in rows if topic == "note")
     return Prepared(
@@ -145,26 +147,26 @@ def _prepare_patient(options: CalcOptions, stages: Stages) -> Prepared:
         case=case,
         inputs=(*_case_files(case), *_option_files(options)),
         choices={
-            "grid_mm": options.grid_mm or _GRID_MM,
+            "grid_mm": asked.grid_mm or _GRID_MM,
             "machines": {str(number): model.name for number, model in machines.items()},
             "hu_curve": None if curve is None else _named(curve),
-            "body": options.body or "the EXTERNAL structure",
-            "overrides": {name: value._asdict() for name, value in options.overrides.items()},
-            "recorded_densities": options.recorded_densities,
-            "couch": options.couch,
-            "bolus": options.bolus,
-            "plane_spacing": options.plane_spacing,
-            "inside": options.inside,
-            "same_patient": options.same_patient,
-            "plan": options.plan_uid,
+            "body": asked.body or "the EXTERNAL structure",
+            "overrides": {name: value._asdict() for name, value in asked.overrides.items()},
+            "recorded_densities": asked.recorded_densities,
+            "couch": asked.couch,
+            "bolus": asked.bolus,
+            "plane_spacing": folder.plane_spacing,
+            "inside": asked.inside,
+            "same_patient": folder.same_patient,
+            "plan": folder.plan_uid,
             "fraction_group": case.fraction_group,
             "without_beams": [
                 {"number": b.number, "name": b.name, "mu": b.mu} for b in plan.left_out
             ],
-            "structures": options.structure_set_uid,
-            "series": options.ct_series_uid,
-            "position": options.position,
-            "fractions": options.fractions,
+            "structures": folder.structure_set_uid,
+            "series": folder.ct_series_uid,
+            "position": folder.position,
+            "fractions": folder.fractions,
         },
         facts=tuple(row for row in rows if row[0] != "note"),
         notes=(*notes, *phantom.notes, *assumed),
@@ -172,20 +174,20 @@ def _prepare_patient(options: CalcOptions, stages: Stages) -> Prepared:
     )
 
 
-def read_case(options: CalcOptions) -> Case:
-    """Read the patient folder with the choices that the options make."""
+def read_case(path: Path, choices: FolderRequest, *, use_ct: bool = True) -> Case:
+    """Read a patient folder with the choices that were made."""
     return import_folder(
-        options.path,
-        plan_uid=options.plan_uid,
-        structure_set_uid=options.structure_set_uid,
-        ct_series_uid=options.ct_series_uid,
-        fraction_group=options.fraction_group,
-        without_beams=options.without_beams,
-        position=None if options.position is None else PatientPosition(options.position),
-        use_ct=options.inside is None,
-        incomplete_ok=options.incomplete,
-        same_patient=options.same_patient,
-        plane_spacing=options.plane_spacing,
+        path,
+        plan_uid=choices.plan_uid,
+        structure_set_uid=choices.structure_set_uid,
+        ct_series_uid=choices.ct_series_uid,
+        fraction_group=choices.fraction_group,
+        without_beams=choices.without_beams,
+        position=None if choices.position is None else PatientPosition(choices.position),
+        use_ct=use_ct,
+        incomplete_ok=choices.incomplete,
+        same_patient=choices.same_patient,
+        plane_spacing=choices.plane_spacing,
     )
 
 
@@ -204,11 +206,11 @@ def _named(curve: HuCurve) -> dict[str, str]:
     return {"name": curve.name, "version": curve.version, "sha256": curve.sha256}
 
 
-def _plan_of(case: Case, options: CalcOptions) -> Plan:
+def _plan_of(case: Case, options: DoseRequest) -> Plan:
     """Return the plan, refused early where a total dose could not be told."""
     if case.plan is None:
         raise InputError(f"{case.folder}: no RTPLAN, so there is nothing to calculate")
-    plan, given = case.plan, options.fractions
+    plan, given = case.plan, options.folder.fractions
     if given is not None and plan.fractions not in (None, given):
         raise InputError(
             f"{case.folder}: --fractions {given}, but the plan says {plan.fractions}; leave the "
@@ -226,51 +228,51 @@ def _plan_of(case: Case, options: CalcOptions) -> Plan:
     return replace(plan, fractions=given, notes=(*plan.notes, note))
 
 
-def _check_bolus(case: Case, plan: Plan, options: CalcOptions) -> None:
+def _check_bolus(case: Case, plan: Plan, options: DoseRequest) -> None:
     """Refuse early a bolus of the plan that no option names."""
     if not any(beam.bolus for beam in plan.beams):
         return
-    if options.inside is not None:
+    if options.phantom.inside is not None:
         raise InputError(
             f"{case.folder}: the plan has a bolus, which --inside leaves out; calculate on the CT"
         )
     drawn = case.structures or ()
     with _of_folder(case.folder):
-        present = [one.number for one in drawn if one.name in options.bolus]
+        present = [one.number for one in drawn if one.name in options.phantom.bolus]
         check_bolus(plan, present, {one.number: one.name for one in drawn})
 
 
-def _patient_phantom(case: Case, options: CalcOptions) -> tuple[Phantom, HuCurve | None]:
+def patient_phantom(case: Case, request: PhantomRequest) -> tuple[Phantom, HuCurve | None]:
     """Return the phantom, and the curve by which CT numbers became densities."""
-    spacing = options.grid_mm or _GRID_MM
-    overrides: dict[str, float | str | Override] = dict(options.overrides)
-    if options.inside is not None:
+    spacing = request.grid_mm or _GRID_MM
+    overrides: dict[str, float | str | Override] = dict(request.overrides)
+    if request.inside is not None:
         if case.structures is None:
             raise InputError("--inside fills the body contour, but there is no structure set")
-        region = _region(case.structures, options)
+        region = _region(case.structures, request)
         if not region:
             raise InputError("--inside needs the body contour; name it with --body")
         grid = dose_grid(region, spacing=spacing)
         return phantom_from_structures(
-            case.structures, grid, inside=options.inside, body=options.body, overrides=overrides
+            case.structures, grid, inside=request.inside, body=request.body, overrides=overrides
         ), None
     if case.ct is None:
         raise InputError(
             f"{case.folder}: no CT to calculate on{_other_images(case)}; add it, or fill the body "
             "with one material with --inside water"
         )
-    curve = choose_curve(case.ct, name=options.hu_curve, config=options.config)
-    region = _region(case.structures, options)
+    curve = choose_curve(case.ct, name=request.hu_curve, config=request.config)
+    region = _region(case.structures, request)
     phantom = phantom_from_ct(
         case.ct,
         case.structures,
         curve=curve,
         grid=dose_grid(region or case.ct, spacing=spacing, ct=case.ct),
-        body=options.body,
+        body=request.body,
         overrides=overrides,
-        use_recorded_densities=options.recorded_densities,
-        couch=options.couch,
-        bolus=options.bolus,
+        use_recorded_densities=request.recorded_densities,
+        couch=request.couch,
+        bolus=request.bolus,
     )
     return phantom, curve
 
@@ -282,21 +284,21 @@ def _other_images(case: Case) -> str:
     return f" (there: {listed}, which have no Hounsfield units)" if listed else ""
 
 
-def _region(structures: StructureSet | None, options: CalcOptions) -> tuple[Structure, ...]:
+def _region(structures: StructureSet | None, request: PhantomRequest) -> tuple[Structure, ...]:
     """Find what the dose grid must hold: body, couch and bolus; nothing if all of the CT stays.
 
     Where the body cannot be told it is nothing too: making the phantom refuses that.
     """
-    if structures is None or options.body == "none":
+    if structures is None or request.body == "none":
         return ()
-    if options.body is not None:
-        body = structures[options.body]
+    if request.body is not None:
+        body = structures[request.body]
     else:
         external = structures.bodies
         if len(external) != 1:
             return ()
         body = external[0]
-    return (body, *(structures[name] for name in (*options.couch, *options.bolus)))
+    return (body, *(structures[name] for name in (*request.couch, *request.bolus)))
 
 
 def _machine_notes(plan: Plan, machines: Mapping[int, Machine]) -> tuple[str, ...]:
@@ -322,10 +324,10 @@ def _case_files(case: Case) -> tuple[Mapping[str, Any], ...]:
     )
 
 
-def _option_files(options: CalcOptions) -> tuple[Mapping[str, Any], ...]:
+def _option_files(options: DoseRequest) -> tuple[Mapping[str, Any], ...]:
     """Files that options name: own machines, an own HU curve, a scanner configuration."""
     named = [word.rpartition("=")[2] for word in options.machines]
-    named += [options.hu_curve or "", str(options.config or "")]
+    named += [options.phantom.hu_curve or "", str(options.phantom.config or "")]
     paths = [
         Path(name) for name in named if name.strip().lower().endswith((".json", ".csv", ".toml"))
     ]

@@ -19,7 +19,7 @@ from dosecalc.errors import InputError
 from dosecalc.patient.recipe import MachineSource, load_recipe
 from dosecalc.records.record import file_sha256
 from dosecalc.records.record_file import RecordFile
-from dosecalc.workflow.requests import CalcOptions, VerifyOptions, is_recipe
+from dosecalc.workflow.requests import DoseRequest, VerificationRequest, is_recipe
 
 __all__ = [
     "NamedFile",
@@ -50,7 +50,7 @@ class Recorded:
 
     Parameters
     ----------
-    options : CalcOptions or VerifyOptions
+    options : DoseRequest or VerificationRequest
         With paths as they were.
     files : tuple of NamedFile
         All files that options name, below which are none of the patient's.
@@ -58,17 +58,17 @@ class Recorded:
         Where patient folder or recipe were.
     """
 
-    options: CalcOptions | VerifyOptions
+    options: DoseRequest | VerificationRequest
     files: tuple[NamedFile, ...]
     place: Mapping[str, str]
 
     @property
-    def calc(self) -> CalcOptions:
+    def calc(self) -> DoseRequest:
         """What the first engine was asked to do."""
         return _calc(self.options)
 
 
-def options_record(options: CalcOptions | VerifyOptions, folder: Path) -> dict[str, Any]:
+def options_record(options: DoseRequest | VerificationRequest, folder: Path) -> dict[str, Any]:
     """Return options for a record in `folder`, as plain JSON values.
 
     Raises
@@ -77,7 +77,7 @@ def options_record(options: CalcOptions | VerifyOptions, folder: Path) -> dict[s
         A file that an option names cannot be read.
     """
     return {
-        "command": "verify" if isinstance(options, VerifyOptions) else "calc",
+        "command": "verify" if isinstance(options, VerificationRequest) else "calc",
         "values": options.to_record(),
         "place": _place(_calc(options).path, folder),
         "files": [
@@ -103,7 +103,7 @@ def recorded_options(record: RecordFile) -> Recorded:
             "dosecalc wrote it; calculate again to have such a record"
         )
     try:
-        kind = VerifyOptions if found["command"] == "verify" else CalcOptions
+        kind = VerificationRequest if found["command"] == "verify" else DoseRequest
         options = kind.from_record(found["values"])
         files = tuple(NamedFile(**one) for one in found["files"])
         if not all(isinstance(one["absolute"], str) for one in _all_places(found)):
@@ -150,9 +150,9 @@ def _lacks(record: RecordFile, name: str, value: object) -> str:
     return f"{record.path}: {name!r} {what}; get the original record back, or calculate again"
 
 
-def named_files(options: CalcOptions | VerifyOptions) -> tuple[Path, ...]:
+def named_files(options: DoseRequest | VerificationRequest) -> tuple[Path, ...]:
     """Return the files that options name: recipe, own machines and curves, templates and so on."""
-    if isinstance(options, CalcOptions):
+    if isinstance(options, DoseRequest):
         return tuple(dict.fromkeys(_of_calc(options)))
     mine = (options.reference, options.template, options.tolerances)
     found = [path for calc in options.calcs for path in _of_calc(calc)]
@@ -167,8 +167,8 @@ def places(place: Mapping[str, str], folder: Path) -> tuple[Path, ...]:
     return (*found, Path(place["absolute"]))
 
 
-def _calc(options: CalcOptions | VerifyOptions) -> CalcOptions:
-    return options.calcs[0] if isinstance(options, VerifyOptions) else options
+def _calc(options: DoseRequest | VerificationRequest) -> DoseRequest:
+    return options.calcs[0] if isinstance(options, VerificationRequest) else options
 
 
 def _sha256(path: Path) -> str:
@@ -178,7 +178,7 @@ def _sha256(path: Path) -> str:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _of_calc(options: CalcOptions) -> Iterator[Path]:
+def _of_calc(options: DoseRequest) -> Iterator[Path]:
     if is_recipe(options.path):
         if options.path.suffix == ".toml":
             yield options.path
@@ -186,12 +186,13 @@ def _of_calc(options: CalcOptions) -> Iterator[Path]:
             if isinstance(source, MachineSource) and source.machine.endswith(".json"):
                 yield Path(source.machine)
         return
-    for word in (*(word.partition("=")[2] or word for word in options.machines), options.hu_curve):
+    machines = (word.partition("=")[2] or word for word in options.machines)
+    for word in (*machines, options.phantom.hu_curve):
         if word is not None and is_curve_file(word):
             yield Path(word.strip())
-    if options.config is not None:
-        yield options.config
-        yield from _curves_of(options.config)
+    if options.phantom.config is not None:
+        yield options.phantom.config
+        yield from _curves_of(options.phantom.config)
 
 
 def _curves_of(config: Path) -> Iterator[Path]:

@@ -37,7 +37,7 @@ from dosecalc.workflow.repeated import (
     report_language,
     same_program,
 )
-from dosecalc.workflow.requests import VerifyOptions
+from dosecalc.workflow.requests import VerificationRequest
 from dosecalc.workflow.verify import verify_case
 
 __all__ = ["Reproduction", "reproduce"]
@@ -182,7 +182,7 @@ def _calculated(
 ) -> tuple[RecordFile, Verification | None]:
     """Calculate into a folder by the way of the command that wrote the record."""
     verification = None
-    if isinstance(found.options, VerifyOptions):
+    if isinstance(found.options, VerificationRequest):
         options = replace(found.options, language=language)
         verification = verify_case(options, folder, stages).verification
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date
 from pathlib import Path
@@ -11,18 +11,17 @@ from typing import Any
 from dosecalc.errors import InputError
 from dosecalc.patient.overrides import Override
 from dosecalc.patient.recipe import list_recipes
-from dosecalc.workflow.doses import check_plane_spacing
 from dosecalc.workflow.reference import Reading
+from dosecalc.workflow.request_parts import (
+    OF_ENGINE,
+    EngineRequest,
+    FolderRequest,
+    OutputRequest,
+    PhantomRequest,
+    read_overrides,
+)
 
-__all__ = ["ENGINES", "OF_ENGINE", "CalcOptions", "VerifyOptions", "is_recipe", "parse_override"]
-
-ENGINES = ("pencil-beam", "collapsed-cone", "monte-carlo")
-
-# Options that mean nothing for the other engine.
-OF_ENGINE = {
-    "collapsed-cone": ("directions",),
-    "monte-carlo": ("histories", "uncertainty", "seed"),
-}
+__all__ = ["DoseRequest", "VerificationRequest", "is_recipe"]
 
 # Options that mean nothing for a recipe, which states all of this itself.
 _FOR_PATIENTS = {
@@ -58,130 +57,112 @@ _ADDED = {
 # What only scripts ask for: a record names it where they did.
 _OF_SCRIPTS = ("beams_apart", "settings")
 
-# Where and whether to write, which changes nothing of the dose.
-_NOT_RECORDED = {"out", "force"}
-
 _FILES = ("reference", "template", "tolerances")
 # How a .3ddose reference is read; records of earlier versions lack it.
 _READING = ("reference_unit", "reference_axes")
 
 
-@dataclass(frozen=True)
-class CalcOptions:
-    """The options of ``dosecalc calc``; see its help for what each means.
+_PARTS = {
+    "folder": FolderRequest,
+    "phantom": PhantomRequest,
+    "engine": EngineRequest,
+    "output": OutputRequest,
+}
+_NAMES = {part: tuple(one.name for one in fields(kind)) for part, kind in _PARTS.items()}
 
-    `overrides` are parsed; `machines` are kept as typed, because what they match
-    depends on the plan. Scripts have two more: `beams_apart` calculates every beam for itself and
-    adds the doses; `settings` are further settings of the engine, by their names.
+# Entries of a record, in their order: where it is written changes nothing of the dose.
+_RECORDED = (
+    *("path", "engine", "grid_mm", "machines", "hu_curve", "config", "body", "overrides"),
+    *("recorded_densities", "couch", "bolus", "plane_spacing", "inside", "directions"),
+    *("histories", "uncertainty", "seed", "dose_to", "plan_uid", "fraction_group"),
+    *("without_beams", "structure_set_uid", "ct_series_uid", "position", "fractions"),
+    *("incomplete", "per_fraction", "same_patient", "accept_missing_beams", *_OF_SCRIPTS),
+)
+
+
+@dataclass(frozen=True)
+class DoseRequest:
+    """A dose that is asked for.
+
+    Parameters
+    ----------
+    path : Path
+        Patient folder or recipe.
+    machines : tuple of str
+        As typed, because what they match depends on the plan; see `workflow.machines`.
+    folder : FolderRequest
+    phantom : PhantomRequest
+    engine : EngineRequest
+    output : OutputRequest
+    per_fraction : bool
+        Of one fraction instead of the whole plan.
+    accept_missing_beams : bool
+        Calculate although a beam does not meet the patient.
     """
 
     path: Path
-    out: Path | None = None
-    force: bool = False
-    engine: str = "collapsed-cone"
-    grid_mm: float | None = None
     machines: tuple[str, ...] = ()
-    hu_curve: str | None = None
-    config: Path | None = None
-    body: str | None = None
-    overrides: Mapping[str, Override] = field(default_factory=dict)
-    recorded_densities: bool = False
-    couch: tuple[str, ...] = ()
-    bolus: tuple[str, ...] = ()
-    plane_spacing: float | None = None
-    inside: str | None = None
-    directions: int | None = None
-    histories: int | None = None
-    uncertainty: float | None = None
-    seed: int | None = None
-    dose_to: str = "medium"
-    plan_uid: str | None = None
-    fraction_group: int | None = None
-    without_beams: tuple[int, ...] = ()
-    structure_set_uid: str | None = None
-    ct_series_uid: str | None = None
-    position: str | None = None
-    fractions: int | None = None
-    incomplete: bool = False
+    folder: FolderRequest = field(default_factory=FolderRequest)
+    phantom: PhantomRequest = field(default_factory=PhantomRequest)
+    engine: EngineRequest = field(default_factory=EngineRequest)
+    output: OutputRequest = field(default_factory=OutputRequest)
     per_fraction: bool = False
-    same_patient: str | None = None
     accept_missing_beams: bool = False
-    beams_apart: bool = False
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.engine not in ENGINES:
-            raise InputError(f"no engine is named {self.engine!r}; there are: {', '.join(ENGINES)}")
-        for engine, words in OF_ENGINE.items():
-            given = [f"--{word}" for word in words if getattr(self, word) is not None]
-            if given and engine != self.engine:
-                raise InputError(f"{', '.join(given)}: only for --engine {engine}")
-        if self.histories is not None and self.uncertainty is not None:
-            raise InputError("give --histories or --uncertainty, not both")
-        if self.grid_mm is not None and not 0.1 <= self.grid_mm <= 50:
-            raise InputError(f"--grid {self.grid_mm:g} mm: choose a voxel size from 0.1 to 50 mm")
-        if self.plane_spacing is not None:
-            check_plane_spacing(self.plane_spacing)
-        if self.hu_curve is not None and self.config is not None:
-            raise InputError("give --hu-curve or --config, not both")
-        if self.inside is not None and (self.hu_curve is not None or self.config is not None):
-            raise InputError("--inside leaves the CT out; a HU curve has nothing to convert")
-        if self.inside is not None and (self.couch or self.bolus):
-            raise InputError(
-                "--inside fills the body alone, without --couch and --bolus; leave these out, or "
-                "calculate on the CT"
-            )
-        if self.fractions is not None and self.fractions < 1:
-            raise InputError(f"--fractions {self.fractions}: at least 1 is needed")
-        if self.without_beams and len(set(self.without_beams)) < len(self.without_beams):
-            raise InputError("--without-beam names a beam twice; give it once")
 
     @classmethod
-    def from_words(cls, *, overrides: tuple[str, ...] = (), **words: Any) -> CalcOptions:
-        """Make the options from words as they were typed.
+    def from_words(
+        cls,
+        path: Path,
+        *,
+        overrides: Sequence[str] | Mapping[str, Override] = (),
+        engine: str = "collapsed-cone",
+        **words: Any,
+    ) -> DoseRequest:
+        """Make the request from words as they are typed, each by the name of its part's field.
 
         Raises
         ------
         InputError
             An option has no meaning, or contradicts another.
         """
-        parsed: dict[str, Override] = {}
-        for text in overrides:
-            name, value = parse_override(text)
-            if name in parsed:
-                raise InputError(f"--override names {name!r} twice; give it once")
-            parsed[name] = value
-        return cls(overrides=parsed, **words)
+        words |= {"overrides": read_overrides(overrides), "name": engine}
+        parts = {}
+        for part, kind in _PARTS.items():
+            own = {name: words.pop(name) for name in _NAMES[part] if name in words}
+            parts[part] = kind(**own)
+        return cls(path, **parts, **words)
 
-    @property
-    def named_structures(self) -> tuple[str, ...]:
-        """Names of the structures that are body, couch, bolus or have an override."""
-        body = () if self.body in (None, "none") else (self.body,)
-        return tuple(str(n) for n in (*body, *self.couch, *self.bolus, *self.overrides))
+    def _flat(self) -> dict[str, Any]:
+        """Return every word by its name."""
+        found: dict[str, Any] = {"path": self.path, "machines": self.machines}
+        for part, names in _NAMES.items():
+            found |= {name: getattr(getattr(self, part), name) for name in names}
+        found["engine"] = found.pop("name")
+        own = ("per_fraction", "accept_missing_beams")
+        return found | {name: getattr(self, name) for name in own}
 
     def to_record(self) -> dict[str, Any]:
         """Return what decides the dose as plain JSON values; where it is written does not."""
-        values: dict[str, Any] = {}
-        for one in fields(self):
-            value = getattr(self, one.name)
-            if one.name in _OF_SCRIPTS and not value:
+        values, given = {}, self._flat()
+        for name in _RECORDED:
+            value = given[name]
+            if name in _OF_SCRIPTS and not value:
                 continue
-            if one.name not in _NOT_RECORDED:
-                values[one.name] = list(value) if isinstance(value, tuple) else value
-        paths = {"path": str(self.path), "config": None if not self.config else str(self.config)}
-        return values | paths | {"overrides": {n: o._asdict() for n, o in self.overrides.items()}}
+            values[name] = list(value) if isinstance(value, tuple) else value
+        config, overrides = self.phantom.config, self.phantom.overrides
+        paths = {"path": str(self.path), "config": None if not config else str(config)}
+        return values | paths | {"overrides": {n: o._asdict() for n, o in overrides.items()}}
 
     @classmethod
-    def from_record(cls, values: Mapping[str, Any]) -> CalcOptions:
-        """Make the options from what `to_record` returned.
+    def from_record(cls, values: Mapping[str, Any]) -> DoseRequest:
+        """Make the request from what `to_record` returned.
 
         Raises
         ------
         InputError
             The record says what this version does not know, or not what it needs.
         """
-        known = {one.name for one in fields(cls)} - _NOT_RECORDED
-        odd_ones = set(values) ^ known
+        odd_ones = set(values) ^ set(_RECORDED)
         if odd_ones - (_ADDED - set(values)):
             odd = ", ".join(sorted(odd_ones - (_ADDED - set(values))))
             raise InputError(f"the record's options and those of this version differ in {odd}")
@@ -191,11 +172,12 @@ class CalcOptions:
         words["overrides"] = {n: Override(**v) for n, v in values["overrides"].items()}
         words["path"] = Path(values["path"])
         words["config"] = None if values["config"] is None else Path(values["config"])
-        return cls(**words)
+        return cls.from_words(**words)
 
     def refuse_patient_options(self) -> None:
         """Refuse options that a recipe cannot follow, so that none is ignored in silence."""
-        given = [word for name, word in _FOR_PATIENTS.items() if getattr(self, name)]
+        words = self._flat()
+        given = [word for name, word in _FOR_PATIENTS.items() if words[name]]
         if given:
             raise InputError(
                 f"{', '.join(given)}: only for patient folders; {self.path} is a recipe, which "
@@ -204,13 +186,13 @@ class CalcOptions:
 
 
 @dataclass(frozen=True)
-class VerifyOptions:
+class VerificationRequest:
     """The options of ``dosecalc verify``; `calcs` holds what each engine is asked to do.
 
     `on` is the day on which machine models and HU curves must be valid.
     """
 
-    calcs: tuple[CalcOptions, ...]
+    calcs: tuple[DoseRequest, ...]
     reference: Path | None = None
     template: Path | None = None
     tolerances: Path | None = None
@@ -231,7 +213,7 @@ class VerifyOptions:
         reference_axes: str = Reading().axes,
         language: str = "en",
         **words: Any,
-    ) -> VerifyOptions:
+    ) -> VerificationRequest:
         """Make the options from words as they were typed.
 
         Raises
@@ -251,7 +233,7 @@ class VerifyOptions:
         for name in names:
             foreign = special - set(OF_ENGINE.get(name, ()))
             own = {key: value for key, value in words.items() if key not in foreign}
-            calcs.append(CalcOptions.from_words(engine=name, **own))
+            calcs.append(DoseRequest.from_words(engine=name, **own))
         reading = (reference_unit, reference_axes)
         return cls(tuple(calcs), reference, template, tolerances, *reading, language=language)
 
@@ -271,7 +253,7 @@ class VerifyOptions:
         }
 
     @classmethod
-    def from_record(cls, values: Mapping[str, Any]) -> VerifyOptions:
+    def from_record(cls, values: Mapping[str, Any]) -> VerificationRequest:
         """Make the options from what `to_record` returned.
 
         Raises
@@ -287,7 +269,7 @@ class VerifyOptions:
             None if values[name] is None else Path(values[name]) for name in _FILES
         )
         return cls(
-            tuple(CalcOptions.from_record(one) for one in values["calcs"]),
+            tuple(DoseRequest.from_record(one) for one in values["calcs"]),
             reference,
             template,
             tolerances,
@@ -300,26 +282,3 @@ class VerifyOptions:
 def is_recipe(path: Path) -> bool:
     """Whether a path means a recipe: a .toml file, or a shipped one's name that is no folder."""
     return path.suffix == ".toml" or (not path.exists() and str(path) in list_recipes())
-
-
-def parse_override(text: str) -> tuple[str, Override]:
-    """Read ``ROI=DENSITY``, ``ROI=MATERIAL`` or ``ROI=DENSITY:MATERIAL``.
-
-    Raises
-    ------
-    InputError
-        The text has another form.
-    """
-    name, equals, value = text.rpartition("=")
-    first, colon, material = value.partition(":")
-    if not (name and equals and value) or (colon and not material):
-        raise InputError(
-            f"--override {text!r}: write ROI=DENSITY, ROI=MATERIAL or ROI=DENSITY:MATERIAL, "
-            "density in g/cm3"
-        )
-    try:
-        return name, Override(float(first), material or None)
-    except ValueError:
-        if colon:
-            raise InputError(f"--override {text!r}: {first!r} is no density in g/cm3") from None
-        return name, Override(None, value)

@@ -24,7 +24,7 @@ from dosecalc.workflow.output import PARTIAL, check_output, output_folder, refus
 from dosecalc.workflow.prepare import Prepared
 from dosecalc.workflow.progress import Stages
 from dosecalc.workflow.recorded import options_record
-from dosecalc.workflow.requests import VerifyOptions
+from dosecalc.workflow.requests import VerificationRequest
 
 __all__ = ["Examination", "Verified", "examined", "verify_case", "verify_into"]
 
@@ -38,7 +38,7 @@ class Verified:
     folder: Path
 
 
-def verify_into(options: VerifyOptions, stages: Stages) -> Verified:
+def verify_into(options: VerificationRequest, stages: Stages) -> Verified:
     """Verify and put everything into the output folder, completely or not at all.
 
     Raises
@@ -47,17 +47,19 @@ def verify_into(options: VerifyOptions, stages: Stages) -> Verified:
         The input is refused, or the output folder cannot be written.
     """
     calc = options.calcs[0]
-    out = calc.out or Path(f"{calc.path.resolve().stem}-verification")
-    return _written(options, out, calc.force, lambda folder: verify_case(options, folder, stages))
+    out = calc.output.out or Path(f"{calc.path.resolve().stem}-verification")
+    return _written(
+        options, out, calc.output.force, lambda folder: verify_case(options, folder, stages)
+    )
 
 
 def _written(
-    options: VerifyOptions, out: Path, force: bool, write: Callable[[Path], Verified]
+    options: VerificationRequest, out: Path, force: bool, write: Callable[[Path], Verified]
 ) -> Verified:
     """Let an output folder be written, completely or not at all."""
     calc = options.calcs[0]
     named = (options.reference, options.template, options.tolerances)
-    refuse_over_inputs(out, calc.path, (*named, *calc.machines, calc.hu_curve))
+    refuse_over_inputs(out, calc.path, (*named, *calc.machines, calc.phantom.hu_curve))
     check_output(out, force=force)
     try:
         with output_folder(out, force=force) as folder:
@@ -69,7 +71,7 @@ def _written(
     return replace(verified, folder=out)
 
 
-def verify_case(options: VerifyOptions, folder: Path, stages: Stages) -> Verified:
+def verify_case(options: VerificationRequest, folder: Path, stages: Stages) -> Verified:
     """Verify and write into a folder that is there."""
     asked = options_record(options, folder)
     return _write(Examination(options, *examine(options, stages), stages, asked), folder)
@@ -81,7 +83,7 @@ class Examination:
 
     Parameters
     ----------
-    options : VerifyOptions
+    options : VerificationRequest
     prepared : Prepared
     verification : Verification
     choices : mapping
@@ -91,7 +93,7 @@ class Examination:
         The options as the record states them, with the hashes of their files.
     """
 
-    options: VerifyOptions
+    options: VerificationRequest
     prepared: Prepared
     verification: Verification
     choices: Mapping[str, Any]
@@ -128,7 +130,7 @@ class Examination:
         return _written(options, out, force, write)
 
 
-def examined(options: VerifyOptions, stages: Stages) -> Examination:
+def examined(options: VerificationRequest, stages: Stages) -> Examination:
     """Verify and write nothing.
 
     Raises

@@ -14,7 +14,7 @@ from dosecalc.patient.phantom import phantom_from_ct
 from dosecalc.workflow.engines import calculate_dose
 from dosecalc.workflow.prepare import prepare
 from dosecalc.workflow.progress import Stages
-from dosecalc.workflow.requests import CalcOptions
+from dosecalc.workflow.requests import DoseRequest
 
 __all__ = ["CURVE", "TOLERANCE_PERCENT", "WaterCheck", "check_water"]
 
@@ -62,14 +62,14 @@ class WaterCheck:
         )
 
 
-def check_water(options: CalcOptions, stages: Stages) -> WaterCheck:
+def check_water(options: DoseRequest, stages: Stages) -> WaterCheck:
     """Calculate both with the engine and the grid that the options name."""
     recipe = prepare(replace(options, path=Path(_RECIPE)), stages)
     scanned = replace(recipe, phantom=_scanned(recipe.phantom.grid))
     doses = []
     for one, name in ((recipe, "recipe"), (scanned, "CT")):
         with stages.stage(f"calculating water, {name}") as advance:
-            doses.append(calculate_dose(one, options, advance))
+            doses.append(calculate_dose(one, options.engine, advance))
     depths = np.arange(_DEPTHS_MM[0], _DEPTHS_MM[1], recipe.phantom.grid.spacing[1])
     on_axis = [[_at(dose.gray, dose.grid, depth) for depth in depths] for dose in doses]
     given, found = (np.array(values) for values in on_axis)

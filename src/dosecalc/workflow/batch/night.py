@@ -24,7 +24,7 @@ from dosecalc.workflow.batch.tables import STARTED, SUMMARY, Row, read_table, wr
 from dosecalc.workflow.find_inputs import unchanged
 from dosecalc.workflow.output import check_output, lock_of
 from dosecalc.workflow.recorded import recorded_options
-from dosecalc.workflow.requests import CalcOptions, VerifyOptions
+from dosecalc.workflow.requests import DoseRequest, VerificationRequest
 
 __all__ = ["LOCK", "SUMMARY", "Night", "Row", "Watcher", "refuse_early", "run_night"]
 
@@ -91,7 +91,7 @@ class Night:
     words: Mapping[int, str]
     columns: tuple[str, ...]
     figures: Callable[[Job, RecordFile], Row]
-    asked: Callable[[Job], CalcOptions | VerifyOptions]
+    asked: Callable[[Job], DoseRequest | VerificationRequest]
 
     @property
     def all_columns(self) -> tuple[str, ...]:
@@ -244,9 +244,9 @@ def _done_before(night: Night, job: Job, out: Path, before: Row) -> Row | None:
         return None
 
 
-def _other_language(options: CalcOptions | VerifyOptions, record: RecordFile) -> bool:
+def _other_language(options: DoseRequest | VerificationRequest, record: RecordFile) -> bool:
     """Whether the report was asked for in a language that it does not open in."""
-    if not isinstance(options, VerifyOptions):
+    if not isinstance(options, VerificationRequest):
         return False
     return record.report_language not in (None, options.language)
 
