@@ -1,10 +1,13 @@
 """Print which rule finds which planted error, as the tables of docs/verification.md.
 
+    python -m tests.planted.table
     python -m tests.planted.table ../shared/dicom-samples
     python -m tests.planted.table ../shared/dicom-samples doses
 
-The second form prints errors of the reference's dose and right plans, with what each does to the
-target. Both take some minutes: every error is planted, and its plan judged.
+The first form prints what has to find each error, as the tests hold it and the docs show it. The
+second prints every rule that speaks, in both patients, the third errors of the reference's dose
+and right plans, with what each does to the target. These two take some minutes: every error is
+planted, and its plan judged.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from tests.planted.errors import CLIPPED, DICOM_ERRORS, PLAN_ERRORS, Planted
 from tests.planted.patients import Patient, arc_patient, lung_patient, thorax_patient
 from tests.planted.verifying import calculated_once, evidence_of, planted_in, spoken
 
-__all__ = ["clean_row", "dose_row", "found"]
+__all__ = ["clean_row", "dose_row", "expected_rows", "found"]
 
 
 def found(patient: Patient, error: Planted, place: Path) -> str:
@@ -39,6 +42,16 @@ def found(patient: Patient, error: Planted, place: Path) -> str:
     finally:
         shutil.rmtree(place, ignore_errors=True)
     return f"{verification.outcome.name}: {_rules(verification)}"
+
+
+def expected_rows() -> list[str]:
+    """Rows of the errors of plans and files, and what has to find each."""
+    rows = ["| error | has to be found by |", "|---|---|"]
+    for error in (*PLAN_ERRORS, CLIPPED, *DICOM_ERRORS):
+        words = error.refusal.replace("|", '" or "')
+        by = ", ".join(error.rules) or f'refused: "{words}"'
+        rows.append(f"| {error.name} | {by} |")
+    return rows
 
 
 def _rules(verification: Verification) -> str:
@@ -92,6 +105,9 @@ def _doses(patients: Mapping[str, Patient]) -> None:
 
 def main() -> None:
     """Print the tables."""
+    if len(sys.argv) == 1:
+        print("\n".join(expected_rows()))
+        return
     work = Path(tempfile.mkdtemp())
     patients = {
         "thorax": thorax_patient(work / "thorax"),

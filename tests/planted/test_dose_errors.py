@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from dosecalc.verification.inputs import Evidence
 from dosecalc.verification.tolerances import load_tolerances
 from tests.planted.clean import CLEAN, Clean
 from tests.planted.doses import DOSE_ERRORS, DoseError
+from tests.planted.table import expected_rows
 from tests.planted.verifying import spoken
 
 LIMITS = load_tolerances()
@@ -47,6 +49,11 @@ def test_right_plans_are_not_flagged(
     found = judge(clean.change(evidence(name)), LIMITS)
     assert [f.sentence for f in found.findings if f.outcome != Outcome.PASS] == []
     assert found.outcome == Outcome.PASS
+
+
+def test_the_docs_say_what_has_to_find_each_error() -> None:
+    shown = Path(__file__).parents[2].joinpath("docs", "verification.md").read_text("utf-8")
+    assert "\n".join(expected_rows()) in shown, "print it with: python -m tests.planted.table"
 
 
 def test_there_are_as_many_as_the_requirement_asks_for() -> None:
