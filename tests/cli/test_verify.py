@@ -46,7 +46,7 @@ def test_report_says_what_was_found_and_what_was_not_checked(passed: Path) -> No
     assert values["schema"] == "dosecalc-verification/1"
     assert values["outcome"] == "PASS"
     assert {f["rule"] for f in values["findings"]} >= {
-        "prescription", "beam dose", "hand check", "gamma", "displacement", "single beam",
+        "prescription", "beam dose", "independent MU check", "gamma", "displacement", "beam fit",
         "target mean", "point dose",
     }  # fmt: skip
     assert any("calibration" in line for line in values["not_checked"])
@@ -183,7 +183,9 @@ def test_monte_carlo_first_leaves_no_rule_out(patient: Patient, tmp_path: Path) 
     engine = ["--engines", "monte-carlo", "--histories", "400", "--seed", "7"]
     assert main(["verify", str(patient.folder), *options, *engine, "--out", str(out)]) != PASSED
     values = json.loads((out / "verification.json").read_text())
-    assert {"single beam", "beam dose", "hand check"} <= {f["rule"] for f in values["findings"]}
+    assert {"beam fit", "beam dose", "independent MU check"} <= {
+        f["rule"] for f in values["findings"]
+    }
     # So few histories cannot pass.
     assert {f["outcome"] for f in values["findings"] if f["rule"] == "noise"} == {"FAIL"}
     assert any("those of collapsed-cone" in line for line in values["caveats"])

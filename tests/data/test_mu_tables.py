@@ -1,4 +1,4 @@
-"""Tables of the hand check: what is shipped, what is refused, and that they are right in water."""
+"""Tables of the independent MU check: what is shipped and refused; they are right in water."""
 
 from __future__ import annotations
 

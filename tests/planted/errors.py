@@ -310,7 +310,7 @@ def _not_a_number(dose: Dataset) -> None:
 
 
 # What an error of geometry that is not small does to any plan.
-DIFFERENCE = ("gamma", "local difference", "large difference")
+DIFFERENCE = ("gamma", "largest connected failing volume", "large difference")
 AGAINST_PLAN = "reference against plan"
 
 PLAN_ERRORS = (
@@ -321,7 +321,7 @@ PLAN_ERRORS = (
     Planted(
         "collimator +2 degrees",
         _each_point(_angle("BeamLimitingDeviceAngle", lambda a: a + 2)),
-        ("single beam",),
+        ("beam fit",),
     ),
     Planted(
         "collimator wrong sign",
@@ -330,7 +330,7 @@ PLAN_ERRORS = (
     ),
     Planted("gantry scale", _each_point(_angle("GantryAngle", lambda a: 180 - a)), DIFFERENCE),
     Planted("X and Y jaws swapped", _each_point(_devices(_swap_jaws)), DIFFERENCE),
-    Planted("one MLC bank 1 mm off", _each_point(_devices(_leaves(_one_bank))), ("single beam",)),
+    Planted("one MLC bank 1 mm off", _each_point(_devices(_leaves(_one_bank))), ("beam fit",)),
     Planted(
         "leaf order reversed", _each_point(_devices(_leaves(lambda m: m[:, ::-1]))), DIFFERENCE
     ),
@@ -342,17 +342,17 @@ PLAN_ERRORS = (
     Planted("beam dose read as plan dose", _dose(_summation("BEAM")), ("reference",)),
     Planted("pixel spacing swapped", _ct(_swap_spacing), DIFFERENCE),
     Planted(
-        "both MLC banks 0.5 mm open", _each_point(_devices(_leaves(_both_banks))), ("single beam",)
+        "both MLC banks 0.5 mm open", _each_point(_devices(_leaves(_both_banks))), ("beam fit",)
     ),
     Planted(
         "no dose in 14 cm3 of an organ",
         _dose(_sphere(0.0, 15.0)),
-        ("local difference", "large difference"),
+        ("largest connected failing volume", "large difference"),
     ),
     Planted(
         "three quarters of the dose there",
         _dose(_sphere(0.75, 25.0)),
-        ("local difference", "local dose"),
+        ("largest connected failing volume", "local dose"),
     ),
     Planted("dose of twice the prescription", _plan(_half_prescribed), (AGAINST_PLAN,)),
     Planted("dose that names no plan", _dose(_no_plan), ("reference",)),

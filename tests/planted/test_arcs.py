@@ -19,8 +19,13 @@ NAMES = ("one MLC bank 1 mm off", "both MLC banks 0.5 mm open", "MU x 1.05", "is
 
 def test_the_right_arc_has_no_error_of_place(arc: Patient) -> None:
     found = verified(arc.folder, arc.words)
-    assert not spoken(found) & {"single beam", "gamma", "local difference", "displacement"}
-    fitted = [f for f in found.findings if f.rule == "single beam"]
+    assert not spoken(found) & {
+        "beam fit",
+        "gamma",
+        "largest connected failing volume",
+        "displacement",
+    }
+    fitted = [f for f in found.findings if f.rule == "beam fit"]
     # MU, place, turn and width: all are asked of an arc, and none is far from nothing.
     assert len(fitted) == 4
     assert max(np.abs([f.value for f in fitted])) < 2.5

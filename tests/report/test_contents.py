@@ -23,10 +23,10 @@ from tests.report.verifications import EVERY_OUTCOME, verification, without_refe
 
 ENGLISH, FRENCH = (load_words(one) for one in LANGUAGES)
 SHOWN = Finding(
-    "hand check", Outcome.PASS, of_note("beam 1 (a): 1.000 Gy by tables (low density), 0.900 Gy "
-    "calculated (-10.0 %); not judged"), -10.0, "%", judged=False,
+    "independent MU check", Outcome.PASS, of_note("beam 1 (a): 1.000 Gy by tables (low density), "
+    "0.900 Gy calculated (-10.0 %); not judged"), -10.0, "%", judged=False,
 )  # fmt: skip
-TURNED = Finding("single beam", Outcome.PASS, of_note("turned"), -0.011891619, "degrees", 1.0, 5.0)
+TURNED = Finding("beam fit", Outcome.PASS, of_note("turned"), -0.011891619, "degrees", 1.0, 5.0)
 
 
 def said_of(*more: Finding, words: object = ENGLISH, v: Verification | None = None) -> Contents:
@@ -45,7 +45,7 @@ def test_banner_names_the_rules_that_object() -> None:
     assert said.objections == (
         "Refused: UID chain.",
         "Fails: monitor units.",
-        "To review: hand check (3), goal.",
+        "To review: independent MU check (3), goal.",
     )
     page = page_text(replace(verification(), findings=(*verification().findings, *EVERY_OUTCOME)))
     banner = page[page.index('class="verdict') : page.index('class="card largest')]
@@ -63,7 +63,7 @@ def test_rules_that_object_stand_above_the_lists() -> None:
     assert places == sorted(places)
     said = said_of(*EVERY_OUTCOME)
     assert [row["rule"] for row in rows_of(said, "open")] == [
-        "UID chain", "monitor units", "hand check", "hand check", "hand check", "goal",
+        "UID chain", "monitor units", *["independent MU check"] * 3, "goal",
     ]  # fmt: skip
     passes = [one for one in verification().findings if one.outcome is Outcome.PASS]
     clean = contents_of(replace(verification(), findings=tuple(passes)), ENGLISH)
@@ -71,7 +71,7 @@ def test_rules_that_object_stand_above_the_lists() -> None:
 
 
 def test_many_objections_leave_room_for_what_was_not_checked() -> None:
-    many = [Finding("single beam", Outcome.FAIL, of_note(f"beam {n} is off")) for n in range(40)]
+    many = [Finding("beam fit", Outcome.FAIL, of_note(f"beam {n} is off")) for n in range(40)]
     said = said_of(*many)
     assert len(said.tables["open"].rows) == 12
     assert "32 more" in said.tables["open"].note
@@ -124,14 +124,18 @@ def test_largest_gamma_is_known_from_below_only() -> None:
 
 def test_the_most_likely_cause_stands_beside_the_largest_discrepancy() -> None:
     cause = Finding(
-        "single beam", Outcome.FAIL, Message.of(
+        "beam fit", Outcome.FAIL, Message.of(
             "beam_fit.likely_cause",
             cause=Message.of("beam_fit.cause_mu", beams=beam_part(3, "c"), percent=-16.7),
             percent=96.0,
         ), -16.7, "%", 3.0, 10.0, details={"cause": "mu", "beam": 3},
     )  # fmt: skip
-    assert said_of(cause).largest[-1] == f"Single beam: {cause.sentence}"
-    assert said_of(cause, words=FRENCH).largest[-1].startswith("Faisceau seul : cause la plus")
+    assert said_of(cause).largest[-1] == f"Beam fit: {cause.sentence}"
+    assert (
+        said_of(cause, words=FRENCH)
+        .largest[-1]
+        .startswith("Ajustement des faisceaux : cause la plus")
+    )
     assert not any("likely" in line for line in said_of(TURNED).largest)
 
 

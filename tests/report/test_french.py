@@ -140,6 +140,8 @@ NOT_SAID = {
     "calculating parts of arcs, pencil-beam",
     "volume receiving at least this dose / %",
     "outside the dose grid",
+    "GammaResult(7: 7 % of 7 points pass)",
+    "largest connected failing volume",
 }
 # Sentences that are put together where they are said.
 COMPOSED = (
@@ -173,7 +175,7 @@ COMPOSED = (
     "CT: the images are not drawn as scanned in HFS (columns towards the floor): check "
     "PatientPosition",
     "structures: no frame of reference is stated: nothing ties it to an image series",
-    "dose in flat regions: too few points lie where it looks",
+    "low-gradient difference: too few points lie where it looks",
     "displacement: too few points lie where it looks",
     "monitor units of beam 3 (arc) by tables: the point lies in air (0.001 g/cm3)",
     "PTV: left out: 3 x closed contour of fewer than three points",

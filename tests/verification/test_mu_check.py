@@ -1,4 +1,4 @@
-"""The hand check of monitor units: its geometry, its arithmetic, and what it catches."""
+"""The independent check of monitor units: its geometry, its arithmetic, and what it catches."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def test_closure_is_judged_where_both_are_at_one_point(
     assert found.outcome == (Outcome.REVIEW if judged else Outcome.PASS)
     assert found.value == pytest.approx(-100 / 30)
     lines = without_answer([found], compared=False)
-    assert any(line.startswith("closure") for line in lines) is not judged
+    assert any(line.startswith("prescription consistency") for line in lines) is not judged
 
 
 def test_beams_with_points_of_their_own_are_not_summed_up() -> None:

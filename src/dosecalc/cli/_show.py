@@ -121,9 +121,9 @@ def show_verification(outcome: Verified, *, as_json: bool) -> None:
             return
         found = outcome.verification
         show(_rules_table(found))
-        if any(one.rule == "single beam" and one.outcome for one in found.findings):
+        if any(one.rule == "beam fit" and one.outcome for one in found.findings):
             say(
-                "single beam: what would have to be changed in the calculated beam to fit the "
+                "beam fit: what would have to be changed in the calculated beam to fit the "
                 "reference; an error in the plan has the opposite sign"
             )
         say_heading("not checked")

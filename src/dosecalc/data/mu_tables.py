@@ -1,4 +1,4 @@
-"""Tables of the hand check of monitor units: JSON files with a schema, one for each machine model.
+"""Tables of the independent MU check: JSON files with a schema, one for each machine model.
 
 They are what a physicist has on paper for a machine: output factors split into head and
 phantom scatter, tissue-phantom ratios, off-axis ratios, transmissions, dose per MU. The shipped

@@ -12,22 +12,26 @@ __all__ = ["inputs_without_answer", "without_answer"]
 
 # Rule, and why it judged nothing.
 _OF_THE_PLAN = (
-    "prescription: no calculated dose of what is prescribed is known",
-    "closure: prescription and beam doses are not stated at one and the same point",
-    "beam dose: the plan states no dose of a beam at a point",
-    "hand check: no beam has a dose by tables that can be judged",
+    ("prescription", "no calculated dose of what is prescribed is known"),
+    (
+        "prescription consistency",
+        "prescription and beam doses are not stated at one and the same point",
+    ),
+    ("beam dose", "the plan states no dose of a beam at a point"),
+    ("independent MU check", "no beam has a dose by tables that can be judged"),
 )
+_TOO_FEW = "too few points lie where it looks"
 _OF_A_REFERENCE = (
-    "local difference: too few points lie where it looks",
-    "large difference: too few points lie where it looks",
-    "local dose: too few points lie where it looks",
-    "target part: no target is known in both doses, or too few points lie where it looks",
-    "dose in flat regions: too few points lie where it looks",
-    "displacement: too few points lie where it looks",
-    "target mean: no target is known in both doses",
-    "organ dose: no structure but targets is known in both doses",
-    "point dose: no isocentre or prescription point is known in both doses",
-    "reference against plan: the plan states no dose to hold the reference against",
+    ("largest connected failing volume", _TOO_FEW),
+    ("large difference", _TOO_FEW),
+    ("local dose", _TOO_FEW),
+    ("target part", "no target is known in both doses, or too few points lie where it looks"),
+    ("low-gradient difference", _TOO_FEW),
+    ("displacement", _TOO_FEW),
+    ("target mean", "no target is known in both doses"),
+    ("organ dose", "no structure but targets is known in both doses"),
+    ("point dose", "no isocentre or prescription point is known in both doses"),
+    ("reference against plan", "the plan states no dose to hold the reference against"),
 )
 
 
@@ -42,7 +46,7 @@ def without_answer(findings: Iterable[Finding], *, compared: bool) -> tuple[str,
     """
     judged = {one.rule for one in findings if one.judged or one.outcome is not Outcome.PASS}
     asked = (*_OF_THE_PLAN, *(_OF_A_REFERENCE if compared else ()))
-    return tuple(line for line in asked if line.partition(":")[0] not in judged)
+    return tuple(f"{rule}: {reason}" for rule, reason in asked if rule not in judged)
 
 
 def inputs_without_answer(evidence: Evidence) -> tuple[str, ...]:

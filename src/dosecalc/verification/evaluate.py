@@ -328,7 +328,7 @@ def _single_beams(
     plan, reference = evidence.plan, evidence.reference
     if reference is None or plan.fractions is None or not evidence.beam_doses:
         message = Message("beam_fit.not_calculated")
-        return [Finding("single beam", Outcome.REVIEW, message)], ()
+        return [Finding("beam fit", Outcome.REVIEW, message)], ()
     counts = places.deep & (reference.gray > distribution_check.LOW * prescribed)
     beams = {beam.number: beam for beam in plan.beams}
     fitted = fit_beams(

@@ -21,6 +21,9 @@ from dosecalc.verification.verification import Largest, Verification
 
 __all__ = ["Contents", "Fact", "Listing", "contents_of"]
 
+# What the beam fit says of the whole difference.
+_OF_CAUSES = ("beam_fit.likely_cause", "beam_fit.little_explained", "beam_fit.unexplained")
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -177,7 +180,7 @@ def _largest(v: Verification, words: Words) -> tuple[str, ...]:
 
 def _likely_cause(findings: Sequence[Finding], words: Words) -> list[str]:
     """Return the most likely cause, which a reader looks for first, where one was found."""
-    likely = (f for f in findings if f.rule == "single beam" and f.outcome and f.details)
+    likely = (f for f in findings if f.message.code in _OF_CAUSES)
     return [
         words("topic_line", topic=words.rule(f.rule).capitalize(), text=words.message(f.message))
         for f in likely

@@ -142,7 +142,7 @@ def _is_least(one: Finding) -> bool:
 
 def _beam_note(findings: Iterable[Finding], words: Words) -> str:
     """Explain u and v where they are spoken of."""
-    return words("note_single_beam") if any(f.rule == "single beam" for f in findings) else ""
+    return words("note_single_beam") if any(f.rule == "beam fit" for f in findings) else ""
 
 
 def _goals(v: Verification, words: Words) -> Table:

@@ -16,7 +16,7 @@ from dosecalc.verification.tolerances import Tolerances
 
 __all__ = ["fit_findings"]
 
-_RULE = "single beam"
+_RULE = "beam fit"
 # Share of the difference, root mean square, that a fit of single beams may leave, and share of its
 # squares that causes must explain, for their numbers to mean something.
 _UNEXPLAINED, _EXPLAINED = 0.7, 0.5

@@ -78,7 +78,7 @@ def distribution_findings(
         percent = 100 * float((found - given)[flat].mean()) / prescribed_gy
         findings.append(
             tolerances.limits["low_gradient"].finding(
-                "dose in flat regions",
+                "low-gradient difference",
                 Message.of(
                     "flat_regions.difference",
                     percent=percent,

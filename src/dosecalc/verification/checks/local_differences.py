@@ -73,7 +73,9 @@ def local_findings(
             cm3=piece.cm3,
             place=place_part(piece.middle),
         )
-    return [tolerances.limits["local"].finding("local difference", message, piece.cm3)]
+    return [
+        tolerances.limits["local"].finding("largest connected failing volume", message, piece.cm3)
+    ]
 
 
 def large_findings(

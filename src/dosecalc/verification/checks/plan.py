@@ -15,6 +15,7 @@ __all__ = ["beam_findings", "closure_findings", "prescription_findings"]
 
 Point = tuple[float, float, float]
 
+_CONSISTENCY = "prescription consistency"
 _SAME_POINT_MM = 1.0
 
 
@@ -83,8 +84,8 @@ def closure_findings(plan: Plan, tolerances: Tolerances) -> list[Finding]:
         remark=None if judged else Message("part.not_judged"),
     )
     if not judged:
-        return [Finding("closure", Outcome.PASS, message, percent, "%", judged=False)]
-    return [tolerances.limits["closure"].finding("closure", message, percent)]
+        return [Finding(_CONSISTENCY, Outcome.PASS, message, percent, "%", judged=False)]
+    return [tolerances.limits["closure"].finding(_CONSISTENCY, message, percent)]
 
 
 def _is_at(point: Point | None, other: Point | None) -> bool:
@@ -149,8 +150,8 @@ def _beam_doses(
         )
         limit = limits["hand_simple" if situation == "simple" else "hand_other"]
         findings.append(
-            limit.finding("hand check", message, percent)
+            limit.finding("independent MU check", message, percent)
             if judged
-            else Finding("hand check", Outcome.PASS, message, percent, "%", judged=False)
+            else Finding("independent MU check", Outcome.PASS, message, percent, "%", judged=False)
         )
     return findings

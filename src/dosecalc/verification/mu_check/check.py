@@ -1,4 +1,4 @@
-"""The hand check of monitor units: dose at a point from tables, as AAPM TG-114 does it.
+"""The independent check of monitor units: dose at a point from tables, as AAPM TG-114 does it.
 
 For each gantry position (Stern et al., Med Phys 38:504 (2011), isocentric form),
 

@@ -1,4 +1,4 @@
-"""Fluence about a point for the hand check of monitor units: apertures, rings, head scatter.
+"""Fluence about a point for the independent check of monitor units: apertures, rings, head scatter.
 
 Every device is sharp and either open or lets its transmission through. Fluence is sampled on
 rings about the point in the isocentre plane, relative to the open field's, and is a mean over

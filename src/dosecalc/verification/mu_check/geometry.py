@@ -1,4 +1,4 @@
-"""Geometry of the hand check of monitor units: where the point lies in the beam, and how deep.
+"""Geometry of the independent MU check: where the point lies in the beam, and how deep.
 
 Written apart from `dosecalc.beam`, from IEC 61217 and DICOM alone, so that a wrong sign there
 does not repeat itself here. All rotations are right-handed turns of column vectors:
