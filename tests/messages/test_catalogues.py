@@ -142,3 +142,27 @@ def test_bad_values_and_languages_are_refused() -> None:
         load_catalogue("de")
     with pytest.raises(KeyError):
         say(Message("no.code"))
+
+
+_APART = ("startswith", "endswith", "split", "partition", "removeprefix", "find", "replace")
+
+
+def looks_into_a_sentence(node: ast.AST) -> bool:
+    """Whether a source asks what a sentence holds, as `x in one.sentence` does."""
+    if isinstance(node, ast.Attribute) and node.attr in _APART:
+        return isinstance(node.value, ast.Attribute) and node.value.attr == "sentence"
+    return isinstance(node, ast.Compare) and any(
+        isinstance(one, ast.Attribute) and one.attr == "sentence"
+        for one in (node.left, *node.comparators)
+    )
+
+
+def test_no_module_reads_a_sentence_to_learn_something() -> None:
+    assert looks_into_a_sentence(ast.parse("'a' in f.sentence", mode="eval").body)
+    reading = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"  # type: ignore[attr-defined]
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if looks_into_a_sentence(node)
+    ]
+    assert not reading

@@ -264,12 +264,20 @@ def test_sources_of_the_shipped_limits_are_french() -> None:
 def rules_named() -> set[str]:
     """Names of all rules, as the sources give them to findings."""
     found = set()
-    for path in (PACKAGE / "verification").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for path in [*(PACKAGE / "verification").rglob("*.py"), *(PACKAGE / "workflow").rglob("*.py")]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        constants = {
+            getattr(node.targets[0], "id", ""): node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+        }
+        for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or not node.args:
                 continue
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             first = node.args[0]
+            if isinstance(first, ast.Name):
+                first = constants.get(first.id, first)
             if name in ("Finding", "finding") and isinstance(first, ast.Constant):
                 found.add(str(first.value))
     return found
