@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import pytest
@@ -192,6 +193,24 @@ def test_errors_are_of_one_kind(there: Path) -> None:
         dc.verify("patient/", machines=dc.load_machine("generic-6mv"))
     with pytest.raises(dc.DosecalcError, match="no structure is named 'PTVV'"):
         case["PTVV"]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ({"machine": "generic-6mv"}, "no argument 'machine'. Did you mean 'machines'?"),
+        ({"engine": "pencil-beam"}, "no argument 'engine'. Did you mean 'engines'?"),
+        ({"without_beam": 1}, "Did you mean 'without_beams'?"),
+        ({"position": "hfq"}, "position 'hfq' is not known; there are HFS"),
+        # In the letters of the command, which the plan contradicts.
+        ({"position": "ffs"}, "FFS"),
+        ({"without_beams": 9}, "there is no beam 9"),
+        ({"couch": "TABLE"}, "no structure is named 'TABLE'"),
+    ],
+)
+def test_words_that_verify_does_not_know(word: dict[str, Any], message: str, there: Path) -> None:
+    with pytest.raises(dc.DosecalcError, match=re.escape(message)):
+        dc.verify("patient/", **({"machines": "generic-6mv", "hu_curve": "generic-120kvp"} | word))
 
 
 def test_the_guide_runs_as_it_is_written(there: Path, capsys: pytest.CaptureFixture[str]) -> None:

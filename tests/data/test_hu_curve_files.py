@@ -53,6 +53,26 @@ def test_comments_of_a_csv_are_left_alone(tmp_path: Path) -> None:
     assert load_hu_curve(str(path)).kvp == 120.0
 
 
+def test_lines_that_a_spreadsheet_quotes_or_fills_up_are_read(tmp_path: Path) -> None:
+    head = '# kvp: 120,\n# materials: water,\n"# source: CIRS 062M, A. ""B."" C.",\n'
+    found = written(tmp_path, head + "HU,density\n-1000,0\n0,1\n500,1.3\n")
+    assert (found.kvp, found.materials) == (120.0, "water")
+    assert found.source == 'CIRS 062M, A. "B." C.'
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ("# kvp = 120\n", "write '# kvp: '"),
+        ("# Materials=water\n", "write '# materials: '"),
+        ("# kvp: 120\n# kvp: 80\n", "stated twice, as '120' and as '80'"),
+    ],
+)
+def test_what_a_csv_means_to_state_is_not_lost(head: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        written(tmp_path, head + "HU,density\n-1000,0\n0,1\n500,1.3\n")
+
+
 def test_what_a_csv_does_not_state_is_said(tmp_path: Path) -> None:
     found = written(tmp_path, "HU,density\n-1000,0\n0,1\n1000,1.6\n", "ct2.csv")
     assert found.name == "ct2" and found.version == found.sha256[:8]

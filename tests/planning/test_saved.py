@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dosecalc.cli.main import PASSED, REFUSED, REVIEW, main
+from dosecalc.cli.main import FAILED, PASSED, REFUSED, REVIEW, main
 from dosecalc.engines.pencil_beam import PencilBeamSettings
 from dosecalc.errors import InputError
 from dosecalc.patient.thorax import TARGET
@@ -24,6 +25,7 @@ from dosecalc.planning import (
     save,
 )
 from dosecalc.planning.demo_patient import ThoraxPlan, write_thorax_patient
+from dosecalc.records.seal import sealed
 
 GRID_MM = 8.0
 
@@ -155,6 +157,24 @@ def test_a_plan_that_was_altered_is_not_reproduced(
     plan.write_bytes(plan.read_bytes().replace(b"SCRIPT", b"SCRIPS"))
     assert main(["reproduce", str(place), "--no-progress"]) == REFUSED
     assert "RTPLAN.dcm" in capsys.readouterr().err
+
+
+def test_a_falsified_plan_is_not_equal_however_little_it_is(
+    complete: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """0.3 % of what no dose decides, in a dose that is equal but not bit for bit."""
+    unsigned = shutil.ignore_patterns("decisions*")
+    place = shutil.copytree(complete, tmp_path / "falsified", ignore=unsigned)
+    record = json.loads((place / "run.json").read_text(encoding="utf-8"))
+    record["plan"]["mu_total"] *= 1.003
+    record["plan"]["prescriptions"][0]["dose_gy"] = 60.2
+    record["plan"]["beams"][1]["gantry_deg"] = [236.0, 236.0]
+    (place / "run.json").write_text(json.dumps(sealed(record)), encoding="utf-8")
+    assert main(["reproduce", str(place), "--no-progress"]) == FAILED
+    said = capsys.readouterr().out
+    assert said.splitlines()[-1].startswith("NOT EQUAL")
+    for changed in ("plan.mu_total: ", "dose_gy: 60.2, now 60.0", "236.0, now 235.5"):
+        assert changed in said
 
 
 def test_a_phantom_that_the_script_changed_is_noted(

@@ -102,6 +102,12 @@ def test_little_dose_at_an_isocentre_that_nothing_is_prescribed_to_is_shown() ->
     assert {f.outcome for f in found} == {Outcome.PASS}
     assert found[0].value == pytest.approx(-78.33, abs=0.01)
     assert found[0].message.values["remark"] == Message("part.not_judged_isocentre")
+    # A rule that judged nothing is named among what was not checked.
+    shown = found[:1]
+    assert not shown[0].judged
+    assert any(
+        one.startswith("reference against plan") for one in without_answer(shown, compared=True)
+    )
     judged = against(plan(None, point=ISOCENTRE), 13.0)
     assert {f.outcome for f in judged} == {Outcome.FAIL}
 

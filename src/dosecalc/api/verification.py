@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -12,7 +14,7 @@ from dosecalc.analysis.gamma import GammaResult
 from dosecalc.api.doses import Machines, machine_words
 from dosecalc.errors import InputError
 from dosecalc.messages.findings import Findings, Outcome
-from dosecalc.model import Dose
+from dosecalc.model import Dose, PatientPosition
 from dosecalc.model.pictures import fact_table_html
 from dosecalc.report.tables import Comparison
 from dosecalc.validation.agreement import compare
@@ -48,6 +50,8 @@ class PatientChoices(TypedDict, total=False):
     histories: int
     uncertainty: float
     seed: int
+    reference_unit: str
+    reference_axes: str
 
 
 @dataclass(frozen=True, repr=False)
@@ -204,10 +208,7 @@ def verify(
             "machines: a verification states the file of each machine in its record; give the "
             "name of a shipped machine or the path of a .json file"
         )
-    given: dict[str, Any] = dict(choices)
-    given["without_beams"] = tuple(given.get("without_beams", ()))
-    if given.get("config") is not None:
-        given["config"] = Path(given["config"])
+    given = _choices(choices)
     options = VerificationRequest.from_words(
         engines=engines if isinstance(engines, str) else ",".join(engines),
         reference=_path(reference),
@@ -219,11 +220,35 @@ def verify(
         grid_mm=grid_mm,
         body=body,
         overrides=tuple(f"{name}={value}" for name, value in (overrides or {}).items()),
-        couch=tuple(couch),
-        bolus=tuple(bolus),
+        couch=(couch,) if isinstance(couch, str) else tuple(couch),
+        bolus=(bolus,) if isinstance(bolus, str) else tuple(bolus),
         **given,
     )
     return VerifiedPlan(examined(options, SilentStages()))
+
+
+def _choices(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Return choices as a request has them; a word that no choice has is refused."""
+    known = (*inspect.signature(verify).parameters, *PatientChoices.__annotations__)
+    for word in choices:
+        if word not in PatientChoices.__annotations__:
+            near = get_close_matches(word, known, n=1)
+            hint = f". Did you mean {near[0]!r}?" if near else "."
+            allowed = ", ".join(one for one in known if one not in ("folder", "choices"))
+            raise InputError(f"verify has no argument {word!r}{hint} There are {allowed}")
+    given = dict(choices)
+    beams = given.get("without_beams") or ()
+    given["without_beams"] = (beams,) if isinstance(beams, int) else tuple(beams)
+    if given.get("config") is not None:
+        given["config"] = Path(given["config"])
+    if given.get("position") is not None:
+        names = [one.value for one in PatientPosition]
+        given["position"] = str(given["position"]).upper()
+        if given["position"] not in names:
+            raise InputError(
+                f"position {choices['position']!r} is not known; there are {', '.join(names)}"
+            )
+    return given
 
 
 def _path(name: Path | str | None) -> Path | None:

@@ -142,12 +142,12 @@ def read_curve_csv(content: bytes, where: str, path: Path) -> dict[str, Any]:
     """
     sha256 = hashlib.sha256(content).hexdigest()
     try:
-        lines = [line.strip() for line in content.decode("utf-8-sig").splitlines()]
+        lines = [_unquoted(line.strip()) for line in content.decode("utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
         raise InputError(f"{where} is not UTF-8 text: {error}; save it as CSV UTF-8") from error
     # Excel's line that says how columns are parted, which the first row says as well.
     lines = [line for line in lines if not line.lower().startswith("sep=")]
-    stated = dict(_stated(lines, where))
+    stated = _stated_once(lines, where)
     rows = [line for line in lines if line.strip(" ,;\t") and not line.startswith("#")]
     if not rows:
         raise InputError(f"{where} holds no points: write a line 'HU, mass density' and points")
@@ -170,12 +170,40 @@ def read_curve_csv(content: bytes, where: str, path: Path) -> dict[str, Any]:
     return _arguments(words, volts, points, quantity, materials, where) | {"sha256": sha256}
 
 
+def _unquoted(line: str) -> str:
+    """Return a line ``# ...`` as it was typed: a spreadsheet quotes it and adds empty cells."""
+    if not line.startswith(("#", '"#')):
+        return line
+    line = line.rstrip(" ,;\t")
+    if line.startswith('"') and line.endswith('"'):
+        line = line[1:-1].replace('""', '"')
+    return line
+
+
+def _stated_once(lines: Iterable[str], where: str) -> dict[str, str]:
+    stated: dict[str, str] = {}
+    for word, value in _stated(lines, where):
+        if stated.setdefault(word, value) != value:
+            raise InputError(
+                f"{where}: '# {word}:' is stated twice, as {stated[word]!r} and as {value!r}; "
+                "leave the one that holds"
+            )
+    return stated
+
+
 def _stated(lines: Iterable[str], where: str) -> Iterable[tuple[str, str]]:
+    known = sorted(_KEYS - {"points", "points_from"})
     for line in lines:
         key, colon, value = line.removeprefix("#").partition(":")
-        if not line.startswith("#") or not colon:
+        if not line.startswith("#"):
             continue
-        word, known = key.strip().lower(), sorted(_KEYS - {"points", "points_from"})
+        other, equals, _ = line.removeprefix("#").partition("=")
+        if equals and other.strip().lower() in known:
+            word = other.strip().lower()
+            raise InputError(f"{where}: {line!r} states nothing; write '# {word}: ' and the value")
+        if not colon:
+            continue
+        word = key.strip().lower()
         if word in known:
             yield word, value.strip()
         elif near := get_close_matches(word, known, n=1, cutoff=0.75):

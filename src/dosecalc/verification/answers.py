@@ -31,7 +31,10 @@ _OF_A_REFERENCE = (
     ("target mean", "no target is known in both doses"),
     ("organ dose", "no structure but targets is known in both doses"),
     ("point dose", "no isocentre or prescription point is known in both doses"),
-    ("reference against plan", "the plan states no dose to hold the reference against"),
+    (
+        "reference against plan",
+        "the plan states no dose at a place where the reference can be judged",
+    ),
 )
 
 

@@ -43,6 +43,8 @@ __all__ = [
 
 _REPORTS = ("report.html", "report.pdf")
 _DOSES = ("dose.npz", "RTDOSE.dcm")
+# Read or chosen, not calculated: a dose that differs in its last digits leaves them as they are.
+_OF_NO_DOSE = ("plan", "grid", "choices", "machine_models")
 # Named as differences, or what the repetition itself was made of.
 _NOT_OF_THE_RUN = {
     *("program", "host", "command", "physical_data_sha256", "outputs_sha256", "timings_s"),
@@ -89,7 +91,19 @@ def repeat_of_values(
     then = _without(_comparable(record, close), was)
     again_now = _without(_comparable(again, close), now)
     _leave_out_absent(then, again_now, [Path(name).name for name in found.absent])
-    return (*changed_values(then, again_now, close), *_changed_inputs(record, again))
+    exact = tuple(_changed_whatever_the_dose(then, again_now, close))
+    return (*exact, *changed_values(then, again_now, close), *_changed_inputs(record, again))
+
+
+def _changed_whatever_the_dose(
+    then: dict[str, Any], now: dict[str, Any], close: Closeness
+) -> Iterator[str]:
+    """Take out what no dose decides, which is the same however near the doses are, and compare."""
+    where = "record." if "record" in then else ""
+    run_then, run_now = then.get("record", then), now.get("record", now)
+    for key in _OF_NO_DOSE:
+        was, is_now = run_then.pop(key, None), run_now.pop(key, None)
+        yield from changed_values(was, is_now, replace(SAME, words=close.words), where + key)
 
 
 def _leave_out_absent(then: dict[str, Any], now: dict[str, Any], absent: Sequence[str]) -> None:

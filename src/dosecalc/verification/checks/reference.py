@@ -60,10 +60,11 @@ def _against_prescriptions(
         if value is None:
             continue
         percent = 100 * (value / one.dose_gy - 1)
-        remark, judged = _as_fractions(value / one.dose_gy, plan.fractions), None
-        if not same and percent < 0 and remark is None:
-            # Fields that share an isocentre at their edge, as in breast, have little dose there.
-            remark, judged = Message("part.not_judged_isocentre"), 0.0
+        remark = _as_fractions(value / one.dose_gy, plan.fractions)
+        # Fields that share an isocentre at their edge, as in breast, have little dose there.
+        judged = same or percent >= 0 or remark is not None
+        if not judged:
+            remark = Message("part.not_judged_isocentre")
         message = Message.of(
             "reference.prescription",
             reference=value,
@@ -72,7 +73,11 @@ def _against_prescriptions(
             percent=percent,
             remark=remark,
         )
-        findings.append(tolerances.limits["prescription"].finding(_RULE, message, percent, judged))
+        findings.append(
+            tolerances.limits["prescription"].finding(_RULE, message, percent)
+            if judged
+            else Finding(_RULE, Outcome.PASS, message, percent, "%", judged=False)
+        )
     return findings
 
 
