@@ -16,7 +16,7 @@ from dosecalc.beam import beam_axes
 from dosecalc.messages.findings import Finding, Outcome
 from dosecalc.messages.message import Message
 from dosecalc.model import Beam, Dose, Grid, PatientPosition
-from dosecalc.verification.beam_fit.fit import BeamFits, fit_beams
+from dosecalc.verification.beam_fit.fit import BeamFit, BeamFits, Cause, fit_beams
 from dosecalc.verification.checks.beam_fit import fit_findings
 from dosecalc.verification.tolerances import load_tolerances
 from tests.engines.cases import SIX_MV, beam
@@ -203,3 +203,19 @@ def test_one_calibration_is_one_finding() -> None:
         "per MU or number of fractions); explains 100 % of the difference"
     )
     assert (found.value, found.unit) == (pytest.approx(24.0, abs=0.05), "%")
+
+
+def test_a_small_cause_that_explains_more_is_told_beside_the_named_one() -> None:
+    """Or else "most likely cause" beside 5 % of the difference leaves the reader to guess."""
+    fits = (BeamFit(1, 2.0), BeamFit(2, 6.0))
+    causes = (Cause("mu", 1, (2.0,), 0.6), Cause("mu", 2, (6.0,), 0.05))
+    said = fit_findings(BeamFits(fits, 0.3, causes), BEAMS, load_tolerances())
+    told = [(one.message.code, one.outcome, one.message.values["percent"]) for one in said[:2]]
+    assert told == [
+        ("beam_fit.likely_cause", Outcome.REVIEW, pytest.approx(5.0)),
+        ("beam_fit.within_limit", Outcome.PASS, pytest.approx(60.0)),
+    ]
+    little = (Cause("mu", 1, (2.0,), 0.4), Cause("mu", 2, (6.0,), 0.05))
+    (found,) = fit_findings(BeamFits(fits, 0.9, little), BEAMS, load_tolerances())
+    assert found.message.values["percent"] == pytest.approx(45.0)
+    assert found.message.values["share"] == pytest.approx(5.0)

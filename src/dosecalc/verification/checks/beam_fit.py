@@ -66,7 +66,18 @@ def fit_findings(
     if causes and len(kept) < len(whole):
         # It speaks for all that is not said.
         causes[0] = replace(causes[0], outcome=max(worst, causes[0].outcome))
-    return [*causes, *kept]
+    # One that explains more than those named is told, so that their shares are understood.
+    most = max((cause.explained for cause in named), default=1.0)
+    small = [c for c in fitted.causes if c not in named and c.explained > most]
+    return [*causes, *(_within_limit(c, beams, tolerances) for c in small), *kept]
+
+
+def _within_limit(cause: Cause, beams: Mapping[int, Beam], tolerances: Tolerances) -> Finding:
+    """Say a cause that is no error to look for by its size."""
+    said, percent = _said(cause, beams), 100 * cause.explained
+    message = Message.of("beam_fit.within_limit", cause=said, percent=percent)
+    found = _limit(cause, tolerances).finding(_RULE, message, _size(cause))
+    return replace(found, details=_details(cause))
 
 
 def _cause(
@@ -105,7 +116,10 @@ def _nothing_explains(
     details: dict[str, object] = {"explained": explained / 100, "unexplained": fitted.unexplained}
     if likely:
         message = Message.of(
-            "beam_fit.little_explained", percent=explained, cause=_said(likely[0], beams)
+            "beam_fit.little_explained",
+            percent=explained,
+            cause=_said(likely[0], beams),
+            share=100 * likely[0].explained,
         )
         details["likely"] = _details(likely[0])
     return Finding(_RULE, worst, message, details=details)
