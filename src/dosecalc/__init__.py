@@ -5,6 +5,8 @@
 
 from importlib import import_module
 
+from dosecalc.moved import find_moved
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -63,3 +65,6 @@ def fill_methods() -> None:
     """Import the modules that fill in methods of values; see `dosecalc.model.methods`."""
     for name in ("analysis.dvh", "io.dicom.case_dose"):
         import_module(f"{__name__}.{name}")
+
+
+find_moved()
