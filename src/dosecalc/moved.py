@@ -1,4 +1,5 @@
 """Modules under the names they had in earlier versions: scripts written then still run.
+
 An old name gives the module itself, not a copy of it, and a `DeprecationWarning`. To be removed
 with version 0.3.
 """
