@@ -206,6 +206,14 @@ def test_errors_are_of_one_kind(there: Path) -> None:
         ({"position": "ffs"}, "FFS"),
         ({"without_beams": 9}, "there is no beam 9"),
         ({"couch": "TABLE"}, "no structure is named 'TABLE'"),
+        ({"grid_mm": "8"}, "grid_mm is '8'; a number is needed"),
+        ({"directions": 48.5}, "directions is 48.5; a whole number is needed"),
+        ({"fraction_group": "1"}, "fraction_group is '1'; a whole number is needed"),
+        ({"without_beams": ["1"]}, "without_beams holds '1'"),
+        ({"tolerances": {"gamma": 95}}, "tolerances is {'gamma': 95}; a path is needed"),
+        ({"overrides": "A=1"}, "overrides is 'A=1'; a mapping"),
+        ({"recorded_densities": 1}, "recorded_densities is 1; True or False is needed"),
+        ({"same_patient": True}, "same_patient is True; a text is needed"),
     ],
 )
 def test_words_that_verify_does_not_know(word: dict[str, Any], message: str, there: Path) -> None:

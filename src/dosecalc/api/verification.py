@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import numbers
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,19 @@ class PatientChoices(TypedDict, total=False):
     seed: int
     reference_unit: str
     reference_axes: str
+
+
+# What a word's value must be: its Python types, and how a message calls them.
+_KINDS: tuple[tuple[tuple[type, ...], str, tuple[str, ...]], ...] = (
+    ((numbers.Integral,), "a whole number",
+     ("fraction_group", "fractions", "directions", "histories", "seed")),
+    ((numbers.Real,), "a number", ("grid_mm", "plane_spacing", "uncertainty")),
+    ((bool,), "True or False", ("incomplete", "recorded_densities")),
+    ((str,), "a text", ("body", "plan_uid", "structure_set_uid", "ct_series_uid", "position",
+     "same_patient", "inside", "dose_to", "reference_unit", "reference_axes")),
+    ((str, Path), "a path", ("goals", "tolerances", "reference", "config", "hu_curve")),
+    ((Mapping,), "a mapping of structure name to density or material", ("overrides",)),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)
@@ -202,6 +216,10 @@ def verify(
     >>> v.write_report("0042/", language="fr").name
     '0042'
     """
+    _check_kinds(
+        {"grid_mm": grid_mm, "body": body, "goals": goals, "tolerances": tolerances,
+         "reference": reference, "hu_curve": hu_curve, "overrides": overrides, **choices}
+    )  # fmt: skip
     words, models = machine_words(machines)
     if models:
         raise InputError(
@@ -227,6 +245,17 @@ def verify(
     return VerifiedPlan(examined(options, SilentStages()))
 
 
+def _check_kinds(words: Mapping[str, Any]) -> None:
+    """Refuse a value of the wrong type by its word; None is what was left out."""
+    for types, called, names in _KINDS:
+        for name in names:
+            value = words.get(name)
+            # True and False are whole numbers in Python.
+            strange = isinstance(value, bool) and bool not in types
+            if value is not None and (strange or not isinstance(value, types)):
+                raise InputError(f"{name} is {value!r}; {called} is needed")
+
+
 def _choices(choices: Mapping[str, Any]) -> dict[str, Any]:
     """Return choices as a request has them; a word that no choice has is refused."""
     known = (*inspect.signature(verify).parameters, *PatientChoices.__annotations__)
@@ -239,6 +268,9 @@ def _choices(choices: Mapping[str, Any]) -> dict[str, Any]:
     given = dict(choices)
     beams = given.get("without_beams") or ()
     given["without_beams"] = (beams,) if isinstance(beams, int) else tuple(beams)
+    for beam in given["without_beams"]:
+        if not isinstance(beam, numbers.Integral):
+            raise InputError(f"without_beams holds {beam!r}; numbers of beams are needed")
     if given.get("config") is not None:
         given["config"] = Path(given["config"])
     if given.get("position") is not None:

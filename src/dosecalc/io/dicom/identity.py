@@ -91,7 +91,7 @@ def identify(people: Iterable[Person], *, what: str, same_patient: str | None = 
     InputError
         The reason is empty.
     """
-    if same_patient is not None and not same_patient.strip():
+    if same_patient is not None and not (isinstance(same_patient, str) and same_patient.strip()):
         raise InputError("--same-patient needs the reason why the files are of one person")
     different: dict[tuple[str, ...], Person] = {}
     for one in people:
