@@ -119,6 +119,7 @@ def test_half_turn_without_sense_is_refused() -> None:
         beam_segments(beam(point(0, gantry_deg=0.0), point(1, gantry_deg=180.0)), 2.0)
 
 
+@pytest.mark.compiled
 def test_binned_arc_carries_all_its_light() -> None:
     # A fixed aperture: whatever the bins, the maps add up to the same integral.
     planned = beam(
@@ -139,6 +140,7 @@ def test_binned_arc_carries_all_its_light() -> None:
         assert sum(integral(m) for m in maps) == pytest.approx(integral(one), rel=1e-6)
 
 
+@pytest.mark.compiled
 def test_moving_leaves_reach_the_same_total_in_any_binning() -> None:
     planned = beam(
         point(0, gantry_deg=0.0, gantry_direction="CW", leaves=leaves(-25, -5)),
@@ -168,6 +170,7 @@ def summed_in_air(maps: tuple[Fluence, ...], place: NDArray[np.float64]) -> floa
     return total
 
 
+@pytest.mark.compiled
 def test_binning_error_of_an_arc() -> None:
     # A quarter arc with moving leaves, against bins of 0.1 degrees. Where the field always
     # covers the point only the distance to the source differs, to second order in the bin;
