@@ -10,8 +10,7 @@ from typing import Any
 
 from dosecalc.beam import beam_fluences
 from dosecalc.beam.fluence import Fluence
-from dosecalc.engines import collapsed_cone
-from dosecalc.engines.collapsed_cone import CollapsedConeSettings, fluence_dose
+from dosecalc.engines.collapsed_cone import CollapsedConeSettings, engine, fluence_dose
 from dosecalc.engines.collapsed_cone import release as cone_release
 from dosecalc.model import Grid, Phantom
 from dosecalc.patient.recipe import build_case, load_recipe
@@ -92,8 +91,8 @@ def stage_calls(box: Box, settings: CollapsedConeSettings) -> dict[str, Calls]:
     with (
         caught(cone_release, "voxel_fluence") as fluence,
         caught(cone_release, "attenuate") as terma,
-        caught(collapsed_cone, "bright_dose") as primary,
-        caught(collapsed_cone, "scatter_per_mass") as scatter,
+        caught(engine, "bright_dose") as primary,
+        caught(engine, "scatter_per_mass") as scatter,
     ):
         fluence_dose(box.phantom, box.fluence, settings)
     return {"fluence": fluence, "terma": terma, "primary": primary, "scatter": scatter}
