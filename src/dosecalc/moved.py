@@ -16,37 +16,61 @@ from types import ModuleType
 
 __all__ = ["MOVED", "find_moved"]
 
-_VERIFY = {
-    "analysis": ("gamma", "dvh", "difference", "pieces", "displacement"),
-    "records": ("repeated_values", "reproduction"),
-    "verification": (
-        *("verification", "tolerances", "answers", "comparison", "convention", "where"),
-        *("beside_patient", "rows"),
-    ),
+_SAME_NAME: dict[str, dict[str, tuple[str, ...]]] = {
+    "verify": {
+        "analysis": ("gamma", "dvh", "difference", "pieces", "displacement"),
+        "records": ("repeated_values", "reproduction"),
+        "verification": (
+            *("verification", "tolerances", "answers", "comparison", "convention", "where"),
+            *("beside_patient", "rows"),
+        ),
+    },
+    "report": {"records": ("decisions", "one_writer", "record", "record_file", "result", "seal")},
 }
 MOVED = {
     "cli._phantom_case": "planning.demo_patient",
     "dicom": "io.dicom",
+    "engines.cone_kernels": "engines.collapsed_cone.kernels",
     "engines.cone_lattice": "engines.collapsed_cone.lattice",
+    "engines.cone_primary": "engines.collapsed_cone.primary",
+    "engines.cone_release": "engines.collapsed_cone.release",
+    "engines.cone_scatter": "engines.collapsed_cone.scatter",
     "engines.influence": "engines.pencil_beam.influence",
     "engines.influence_matrix": "engines.pencil_beam.influence_matrix",
     "engines.mc_tables": "engines.monte_carlo.tables",
+    "engines.pencil_convolution": "engines.pencil_beam.convolution",
+    "engines.pencil_scene": "engines.pencil_beam.scene",
+    "engines.pencil_tables": "engines.pencil_beam.tables",
+    "engines.sectors": "engines.collapsed_cone.sectors",
+    "report.verification_json": "verification.as_values",
     "verify.agreement": "validation.agreement",
+    "verify.beam_causes": "verification.beam_fit.causes",
     "verify.beam_fit": "verification.beam_fit.fit",
+    "verify.beam_hits": "verification.checks.beam_geometry",
+    "verify.beam_moves": "verification.beam_fit.moves",
     "verify.evidence": "verification.inputs",
     "verify.foreign": "io.dose_files",
     "verify.indices": "analysis.metrics",
     "verify.judgement": "verification.evaluate",
     "verify.mu_check": "verification.mu_check.check",
+    "verify.mu_fluence": "verification.mu_check.fluence",
+    "verify.mu_geometry": "verification.mu_check.geometry",
     "verify.outcome": "messages.findings",
     "verify.reference": "validation.cases",
+    "verify.rules": "verification.checks.distribution",
+    "verify.rules_fit": "verification.checks.beam_fit",
+    "verify.rules_inputs": "verification.checks.inputs",
+    "verify.rules_local": "verification.checks.local_differences",
+    "verify.rules_plan": "verification.checks.plan",
+    "verify.rules_reference": "verification.checks.reference",
+    "verify.rules_structures": "verification.checks.structures",
     "verify.template": "verification.goals",
-    "report.decisions": "records.decisions",
-    "report.record": "records.record",
-    "report.record_file": "records.record_file",
-    "report.result": "records.result",
-    "report.seal": "records.seal",
-} | {f"verify.{name}": f"{place}.{name}" for place, names in _VERIFY.items() for name in names}
+} | {
+    f"{old}.{name}": f"{new}.{name}"
+    for old, places in _SAME_NAME.items()
+    for new, names in places.items()
+    for name in names
+}
 # Where Python looks for the modules of an old package.
 _PARENTS = {"verify": "verification"}
 _ROOT = __name__.partition(".")[0]

@@ -52,6 +52,7 @@ NOT_OF_A_REPORT = (
 # Parts of sentences that are looked at as a whole in `COMPOSED`, words of refusals that stop the
 # run, and names of things: they stand in no report by themselves.
 NOT_SAID = {
+    "name the dose of this plan",
     "; --recorded-densities uses the 7 g/cm3 recorded with it",
     "none is given",
     "; the names agree in part only",

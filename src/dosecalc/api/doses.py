@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 from dosecalc.analysis.dvh import Dvh, structure_dvh
 from dosecalc.analysis.gamma import GammaCriteria, GammaResult, gamma_index
 from dosecalc.beam import check_bolus
-from dosecalc.engines import collapsed_cone, monte_carlo, pencil_beam
 from dosecalc.engines.collapsed_cone import CollapsedCone
 from dosecalc.engines.monte_carlo import MonteCarlo
 from dosecalc.engines.pencil_beam import PencilBeam
 from dosecalc.errors import InputError
 from dosecalc.model import Dose, Machine, Phantom, Plan, Structure
-from dosecalc.planning.plans import PlanDose
-from dosecalc.verification.checks.beam_geometry import beam_hits, missing_beams, patient_mask
-from dosecalc.workflow.engines import settings_of_beam
+from dosecalc.planning.plans import PlanDose, refuse_missing
+from dosecalc.verification.checks.beam_geometry import patient_mask
+from dosecalc.workflow.engines import COMPUTE, settings_of_beam
 from dosecalc.workflow.machines import machines_for
 
 __all__ = ["Machines", "calculate", "dvh", "gamma", "machine_words"]
@@ -30,10 +29,10 @@ __all__ = ["Machines", "calculate", "dvh", "gamma", "machine_words"]
 Machines = Mapping[Any, Machine | str | Path] | Machine | str | Path
 """A machine for all beams, or one for each quality ("6X", "6FFF") or beam number."""
 
-_ENGINES: dict[type, tuple[str, Callable[..., Dose]]] = {
-    CollapsedCone: ("collapsed-cone", collapsed_cone.compute),
-    PencilBeam: ("pencil-beam", pencil_beam.compute),
-    MonteCarlo: ("monte-carlo", monte_carlo.compute),
+_NAMES: dict[type, str] = {
+    CollapsedCone: "collapsed-cone",
+    PencilBeam: "pencil-beam",
+    MonteCarlo: "monte-carlo",
 }
 
 
@@ -88,16 +87,17 @@ def calculate(
     True
     """
     settings = CollapsedCone() if engine is None else engine
-    if type(settings) not in _ENGINES:
+    if type(settings) not in _NAMES:
         raise InputError(
             f"engine {engine!r}: give CollapsedCone(), PencilBeam() or MonteCarlo(), with settings"
         )
-    name, compute = _ENGINES[type(settings)]
+    name = _NAMES[type(settings)]
+    compute = COMPUTE[name]
     words, models = machine_words(machines)
     chosen = machines_for(plan, words, models)
     check_bolus(plan, phantom.bolus)
     if not accept_missing_beams:
-        _refuse_missing(phantom, plan, chosen)
+        refuse_missing(plan, chosen, phantom, patient_mask(phantom, None))
     start, doses = time.perf_counter(), {}
     for beam in plan.beams:
         alone, own = replace(plan, beams=(beam,)), settings_of_beam(settings, beam.number)
@@ -118,16 +118,6 @@ def machine_words(machines: Machines) -> tuple[tuple[str, ...], dict[str, Machin
             models[name] = value
         words.append(f"{key}={name}" if str(key) else name)
     return tuple(words), models
-
-
-def _refuse_missing(phantom: Phantom, plan: Plan, machines: Mapping[int, Machine]) -> None:
-    hits = beam_hits(plan, machines, phantom, patient_mask(phantom, None))
-    missing = "; ".join(map(str, missing_beams(plan, hits)))
-    if missing:
-        raise InputError(
-            f"{missing}. Check isocentre, couch and gantry angles, or give "
-            "accept_missing_beams=True to calculate all the same"
-        )
 
 
 def gamma(

@@ -43,7 +43,7 @@ class Finding:
     Parameters
     ----------
     rule : str
-        Short name, such as "gamma" or "MU closure"; several findings may share one.
+        Short name, such as "gamma" or "beam fit"; several findings may share one.
     outcome : Outcome
     message : Message
         What was found, of what, with its numbers.

@@ -10,12 +10,13 @@ from html import escape
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dosecalc.analysis.dvh import Dvh, structure_dvh
 from dosecalc.beam import check_bolus
 from dosecalc.engines import monte_carlo
 from dosecalc.errors import InputError
-from dosecalc.model import Beam, Dose, Plan, Prescription
+from dosecalc.model import Beam, Dose, Machine, Phantom, Plan, Prescription
 from dosecalc.planning.case import PlanningCase
 from dosecalc.verification.checks.beam_geometry import beam_hits, missing_beams, patient_mask
 from dosecalc.workflow.engines import COMPUTE, settings_of_beam
@@ -27,6 +28,7 @@ __all__ = [
     "make_plan",
     "normalised",
     "recalculate",
+    "refuse_missing",
     "scaled",
 ]
 
@@ -158,18 +160,32 @@ def recalculate(
             continue
         alone = replace(plan, beams=(beam,))
         if not accept_missing_beams:
-            _refuse_missing(case, alone)
+            body = case.structures[case.choices["body"]]
+            patient = patient_mask(case.phantom, body)
+            refuse_missing(alone, {beam.number: case.machine}, case.phantom, patient)
         compute, settings = COMPUTE[before.engine], _settings_of(beam, before)
         doses[beam.number] = compute(case.phantom, alone, case.machine, settings, progress)
     seconds = time.perf_counter() - start
     return PlanDose(plan, doses, before.engine, before.settings, seconds)
 
 
-def _refuse_missing(case: PlanningCase, plan: Plan) -> None:
-    """Refuse beams beside the patient: no engine complains of a dose of zero."""
-    body = case.structures[case.choices["body"]]
-    machines = {beam.number: case.machine for beam in plan.beams}
-    hits = beam_hits(plan, machines, case.phantom, patient_mask(case.phantom, body))
+def refuse_missing(
+    plan: Plan, machines: Mapping[int, Machine], phantom: Phantom, patient: NDArray[np.bool_]
+) -> None:
+    """Refuse beams beside the patient: no engine complains of a dose of zero.
+
+    Parameters
+    ----------
+    plan, machines, phantom
+    patient : (nz, ny, nx) bool
+        Voxels of the patient.
+
+    Raises
+    ------
+    InputError
+        A beam does not meet the patient.
+    """
+    hits = beam_hits(plan, machines, phantom, patient)
     missing = "; ".join(map(str, missing_beams(plan, hits)))
     if missing:
         raise InputError(

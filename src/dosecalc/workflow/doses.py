@@ -20,6 +20,7 @@ __all__ = [
     "read_any_dose",
     "read_structure_file",
     "refuse_strangers",
+    "strangers",
     "structure_notes",
 ]
 
@@ -148,12 +149,24 @@ def refuse_strangers(
 ) -> tuple[str, ...]:
     """Refuse two files of different patients or frames of reference, or note what is accepted.
 
-    A file that does not say whose it is matches any other.
-
     Raises
     ------
     InputError
         They differ and `accepted` is False.
+    """
+    found = strangers(first, other)
+    if found and not accepted:
+        raise InputError(
+            f"{'; '.join(found)}. Compare what belongs together, or say --strangers if you know "
+            "that both lie in one frame"
+        )
+    return found
+
+
+def strangers(first: NamedDose, other: NamedDose | NamedStructures) -> tuple[str, ...]:
+    """Say in what two files differ that should be one: patient and frame of reference.
+
+    A file that does not say whose it is matches any other.
     """
     if isinstance(other, NamedDose):
         patient, frame = other.patient_id, other.frame_uid
@@ -166,9 +179,4 @@ def refuse_strangers(
     ):
         if a and b and a.casefold() != b.casefold():
             found.append(f"the {what} of {first.path} is {a}, of {other.path} {b}")
-    if found and not accepted:
-        raise InputError(
-            f"{'; '.join(found)}. Compare what belongs together, or say --strangers if you know "
-            "that both lie in one frame"
-        )
     return tuple(found)

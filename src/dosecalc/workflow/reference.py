@@ -16,7 +16,7 @@ from dosecalc.model import Dose, Plan
 from dosecalc.records.record import file_sha256
 from dosecalc.verification.checks.inputs import doubt_findings
 from dosecalc.verification.inputs import beam_point, dose_at
-from dosecalc.workflow.doses import NamedDose, read_any_dose, refuse_strangers
+from dosecalc.workflow.doses import NamedDose, read_any_dose, strangers
 
 __all__ = ["Reading", "Reference", "find_reference"]
 
@@ -180,12 +180,8 @@ def _given(
     frame = plan.frame_of_reference_uid if case.ct is None else case.ct.frame_of_reference_uid
     # Whose dose it is, is compared by more than its number, below.
     mine = NamedDose(case.folder, found.dose, "", frame)
-    try:
-        refuse_strangers(mine, found, accepted=False)
-    except InputError as error:
-        raise InputError(
-            f"--reference: {str(error).split('. Compare')[0]}; name the dose of this plan"
-        ) from error
+    if strange := strangers(mine, found):
+        raise InputError(f"--reference: {'; '.join(strange)}; name the dose of this plan")
     reference = _of_plan(found.dose, plan, path)
     notes = reference.notes
     if path.suffix.lower() == ".3ddose":
@@ -213,12 +209,13 @@ def _of_the_patient(
     ]
     try:
         return identify(
-            people, what="--reference: plan and dose are of", same_patient=same_patient
+            people,
+            what="--reference: plan and dose are of",
+            same_patient=same_patient,
+            advice="name the dose of this plan",
         ).doubts
     except DicomError as error:
-        raise InputError(
-            str(error).replace("separate them", "name the dose of this plan")
-        ) from error
+        raise InputError(str(error)) from error
 
 
 def _tied(references: DoseReferences, case: Case, plan: Plan, path: Path) -> tuple[Finding, ...]:

@@ -73,7 +73,13 @@ def person_of(dataset: Dataset, where: str) -> Person:
     return Person(number, name if name.strip("^= ") else "", birth_date, sex, where)
 
 
-def identify(people: Iterable[Person], *, what: str, same_patient: str | None = None) -> Identity:
+def identify(
+    people: Iterable[Person],
+    *,
+    what: str,
+    same_patient: str | None = None,
+    advice: str = "separate them",
+) -> Identity:
     """Compare what files say of their patient.
 
     Parameters
@@ -83,6 +89,8 @@ def identify(people: Iterable[Person], *, what: str, same_patient: str | None = 
         What they are of, as the refusal starts: "the folder holds".
     same_patient : str or None
         Why the files are of one person, where the user says so though they differ.
+    advice : str
+        What the refusal says to do with the files.
 
     Raises
     ------
@@ -107,7 +115,7 @@ def identify(people: Iterable[Person], *, what: str, same_patient: str | None = 
         n = len(_values(persons, worst.keyword))
         raise DicomError(
             f"{what} {n} patients by {worst.keyword}: {_listed(persons, worst.keyword)}"
-            f"{worst.reason}; separate them, or say why they are one person with "
+            f"{worst.reason}; {advice}, or say why they are one person with "
             "--same-patient REASON"
         )
     notes, doubts = [], []
